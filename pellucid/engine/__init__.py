@@ -1,0 +1,1 @@
+"""The paged engine: schedule, run, sample, update."""

@@ -1,0 +1,29 @@
+"""Mistakes a user can act on: each message says what was given, what is allowed and what to do."""
+
+
+class PellucidError(ValueError):
+    """The root of every error that is the caller's to mend."""
+
+
+class ConfigError(PellucidError):
+    """A config.json or GGUF header that is damaged, unknown, or asks for unsupported arithmetic."""
+
+
+class WeightsError(PellucidError):
+    """A weight file that is missing, damaged, or disagrees with its config."""
+
+
+class SourceError(PellucidError):
+    """A name that leads to no model: not bundled, no folder, no file, not on the hub."""
+
+
+class TokenizerError(PellucidError):
+    """A tokenizer or chat template that is missing, damaged or not allowed."""
+
+
+class OutOfMemoryError(PellucidError):
+    """What was asked for does not fit: says what is needed, what there is, and what would fit."""
+
+
+class RequestError(PellucidError):
+    """A prompt or a sampling parameter that cannot be served."""

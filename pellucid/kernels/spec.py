@@ -1,0 +1,57 @@
+"""What an attention module declares about itself, and whose tokens a packed tensor holds.
+
+Letters: T tokens of the batch, H query heads, G KV heads, K head size, N sequences, B blocks, S slots.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionSpec:
+    """Everything a kernel, or code that derives maps for people, must know of one attention module."""
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    scale: float
+    causal: bool
+    window: int | None = None
+    """A query sees the `window` newest positions, its own included; None is all of them."""
+    soft_cap: float | None = None
+    """Scores become `soft_cap * tanh(scores / soft_cap)` before the mask (Gemma 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Packed sequences without a cache: sequence i owns rows `starts[i]:starts[i + 1]`."""
+
+    query_starts: tuple[int, ...]
+    key_starts: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class PagedSegments:
+    """Packed queries over keys in blocks. Sequence i owns query rows `query_starts[i]:query_starts[i + 1]`;
+    its queries are the last of its `context_lens[i]` keys (or, not causal, see all of them).
+
+    `block_tables_NB[i, j]` is the block that holds keys `j * S` to `(j + 1) * S - 1` of sequence i. Entries
+    whose block lies wholly before a sliding window may be stale: no kernel reads them.
+    """
+
+    query_starts_N1: Tensor
+    context_lens_N: Tensor
+    block_tables_NB: Tensor
+    max_query_len: int
+    max_context_len: int
+
+
+@dataclass(frozen=True, slots=True)
+class KVBlocks:
+    """One layer's keys and values, in blocks. Only that dimension 0 counts blocks is agreed; the rest of the
+    layout belongs to the kernel set that made it."""
+
+    k: Tensor
+    v: Tensor
+    block_size: int

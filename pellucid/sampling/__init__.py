@@ -1,0 +1,1 @@
+"""From logits to one token: parameters, the vectorised sampler, stop conditions."""

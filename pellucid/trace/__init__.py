@@ -1,0 +1,1 @@
+"""What a run computed, kept and derived: attention rows, logit lens, interventions."""

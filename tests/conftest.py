@@ -1,0 +1,15 @@
+"""What every test shares: where the shared data is, and one thread-pool setting for the whole run."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real tokenizers, texts and vectors; a user has none, so tests that need it skip."""
+    folder = os.environ.get("PELLUCID_TEST_DATA")
+    if not folder:
+        pytest.skip("PELLUCID_TEST_DATA is not set: this test needs the shared data folder")
+    return Path(folder)
