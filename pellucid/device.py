@@ -1,0 +1,87 @@
+"""Where a model runs and in which numbers: devices, dtypes, and the memory there is."""
+
+import difflib
+import os
+from pathlib import Path
+
+import torch
+
+from pellucid.errors import ConfigError
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+SHORT_NAMES = {
+    "fp32": "float32",
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "half": "float16",
+    "float": "float32",
+}
+
+
+def resolve_dtype(name: str | torch.dtype, published: str | None) -> torch.dtype:
+    """The torch dtype that a name stands for; "auto" is the published one, or float32.
+
+    Raises ConfigError for a name that is no dtype weights can have.
+    """
+    if isinstance(name, torch.dtype):
+        name = str(name).removeprefix("torch.")
+    wanted = (published or "float32") if name == "auto" else name
+    wanted = SHORT_NAMES.get(wanted, wanted)
+    if wanted not in DTYPES:
+        near = difflib.get_close_matches(wanted, DTYPES, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ConfigError(f"dtype {wanted!r}{hint}: allowed are auto, {', '.join(DTYPES)}")
+    return DTYPES[wanted]
+
+
+def resolve_device(name: str | torch.device) -> torch.device:
+    """The device that a name stands for; "auto" is the first of cuda, mps, cpu that is there.
+
+    Raises ConfigError for a device that is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, available in there.items() if available))
+    kind = str(name).split(":")[0]
+    if not there.get(kind, False):
+        have = ", ".join(kind for kind, available in there.items() if available)
+        raise ConfigError(f"device {str(name)!r} is not there; this machine has {have}, or say 'auto'")
+    return torch.device(name)
+
+
+def available_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated: free GPU memory, or what the system and its control group leave."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    candidates = [_available_in_meminfo(), _available_in_cgroup()]
+    return min(bytes_ for bytes_ in candidates if bytes_ is not None)
+
+
+def _available_in_meminfo() -> int:
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _available_in_cgroup() -> int | None:
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if not limit.exists() or (text := limit.read_text().strip()) == "max":
+        return None
+    return max(0, int(text) - int(used.read_text()))
+
+
+def human_bytes(count: float) -> str:
+    """`1536` → `1.5 KiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError("unreachable")

@@ -1,0 +1,85 @@
+"""How attention and feed-forward are wired around the residual stream.
+
+Letters: T tokens, D hidden.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from pellucid.layers.attention import Attention, AttentionConfig
+from pellucid.layers.context import ForwardContext
+from pellucid.layers.feed_forward import FeedForwardConfig, make_feed_forward
+from pellucid.layers.norm import NormConfig, make_norm
+from pellucid.layers.position import Rotary, RotaryConfig, make_rotary
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockConfig:
+    """One layer of a body; `wiring` names a class in `WIRINGS`."""
+
+    wiring: str
+    norm: NormConfig
+    attention: AttentionConfig
+    feed_forward: FeedForwardConfig
+
+
+class PreNormBlock(nn.Module):
+    """`h = x + attn(norm(x)); h + mlp(norm(h))` (GPT-2, Llama; Xiong et al. 2020)."""
+
+    name = "block"
+
+    def __init__(self, hidden_size: int, config: BlockConfig, index: int, rotary: Rotary | None) -> None:
+        super().__init__()
+        self.attn_norm = make_norm(config.norm, hidden_size)
+        self.attn = Attention(hidden_size, config.attention, index, rotary)
+        self.mlp_norm = make_norm(config.norm, hidden_size)
+        self.mlp = make_feed_forward(hidden_size, config.feed_forward)
+
+    def forward(self, x_TD: Tensor, ctx: ForwardContext) -> Tensor:
+        x_TD = ctx.tap(self, "resid_pre", x_TD)
+        h_TD = x_TD + ctx.dropout(self.attn(self.attn_norm(x_TD, ctx), ctx))
+        h_TD = ctx.tap(self, "resid_mid", h_TD)
+        y_TD = h_TD + ctx.dropout(self.mlp(self.mlp_norm(h_TD, ctx), ctx))
+        return ctx.tap(self, "resid_post", y_TD)
+
+
+class PostNormBlock(nn.Module):
+    """`h = norm(x + attn(x)); norm(h + mlp(h))`, the original wiring (Vaswani et al. 2017; BERT)."""
+
+    name = "block"
+
+    def __init__(self, hidden_size: int, config: BlockConfig, index: int, rotary: Rotary | None) -> None:
+        super().__init__()
+        self.attn = Attention(hidden_size, config.attention, index, rotary)
+        self.attn_norm = make_norm(config.norm, hidden_size)
+        self.mlp = make_feed_forward(hidden_size, config.feed_forward)
+        self.mlp_norm = make_norm(config.norm, hidden_size)
+
+    def forward(self, x_TD: Tensor, ctx: ForwardContext) -> Tensor:
+        x_TD = ctx.tap(self, "resid_pre", x_TD)
+        h_TD = self.attn_norm(x_TD + ctx.dropout(self.attn(x_TD, ctx)), ctx)
+        h_TD = ctx.tap(self, "resid_mid", h_TD)
+        y_TD = self.mlp_norm(h_TD + ctx.dropout(self.mlp(h_TD, ctx)), ctx)
+        return ctx.tap(self, "resid_post", y_TD)
+
+
+WIRINGS: dict[str, Callable[[int, BlockConfig, int, Rotary | None], nn.Module]] = {
+    "pre_norm": PreNormBlock,
+    "post_norm": PostNormBlock,
+}
+
+
+def make_blocks(hidden_size: int, configs: tuple[BlockConfig, ...], first_index: int = 0) -> nn.ModuleList:
+    """The blocks of a body; layers with the same rotary config share one module, so that a forward computes
+    its angles once."""
+    rotary: dict[RotaryConfig, Rotary] = {}
+    blocks = nn.ModuleList()
+    for i, config in enumerate(configs):
+        key = config.attention.rotary
+        if key is not None and key not in rotary:
+            rotary[key] = make_rotary(key)
+        shared = rotary[key] if key is not None else None
+        blocks.append(WIRINGS[config.wiring](hidden_size, config, first_index + i, shared))
+    return blocks

@@ -1,0 +1,172 @@
+"""Reads a published config.json: both dialects, every field by name, nothing that matters ignored."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pellucid.errors import ConfigError
+
+Value = TypeVar("Value")
+
+# Published names of the non-linearities, and ours.
+ACTIVATIONS = {
+    "relu": "relu",
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+
+# Fields that change what some published family computes. One that is set, and that the family at hand did not
+# read, is refused by name. Neutral values are those with which it changes nothing.
+ARITHMETIC: dict[str, tuple[object, ...]] = {
+    "add_cross_attention": (False,),
+    "alibi": (False,),
+    "attention_chunk_size": (),
+    "attention_multiplier": (),
+    "attn_logit_softcapping": (),
+    "attention_bias": (False,),
+    "clip_qkv": (),
+    "embedding_multiplier": (1, 1.0),
+    "final_logit_softcapping": (),
+    "hidden_activation": (),
+    "head_dim": (),
+    "kv_lora_rank": (),
+    "layer_types": (),
+    "logit_scale": (1, 1.0),
+    "logits_scaling": (1, 1.0),
+    "mlp_bias": (False,),
+    "moe_intermediate_size": (),
+    "n_routed_experts": (),
+    "no_rope_layers": (),
+    "num_experts": (0,),
+    "num_local_experts": (0,),
+    "parallel_attn": (False,),
+    "partial_rotary_factor": (1, 1.0),
+    "position_embedding_type": ("absolute",),
+    "pretraining_tp": (0, 1),
+    "quantization_config": (),
+    "query_pre_attn_scalar": (),
+    "residual_multiplier": (1, 1.0),
+    "rope_parameters": ({},),
+    "rope_scaling": (),
+    "rope_theta": (),
+    "rotary_pct": (1, 1.0),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "scale_attn_weights": (True,),
+    "sliding_window": (),
+    "tie_word_embeddings": (),
+    "use_parallel_residual": (False,),
+    "use_qk_norm": (False,),
+    "qk_layernorm": (False,),
+}
+
+
+class PublishedConfig:
+    """A config.json being read. Every error names the field, what it holds and what is allowed."""
+
+    def __init__(self, fields: Mapping[str, Any], where: str) -> None:
+        """`where` names the file in messages."""
+        self.fields = fields
+        self.where = where
+        self.model_type = str(fields.get("model_type"))
+        self._read: set[str] = set()
+
+    def get(self, name: str, kind: type[Value], default: Value) -> Value:
+        """A field of the given type; the default where it is missing or null."""
+        self._read.add(name)
+        value = self.fields.get(name)
+        return default if value is None else self._checked(name, value, kind)
+
+    def optional(self, name: str, kind: type[Value]) -> Value | None:
+        """A field of the given type, or None where it is missing or null."""
+        self._read.add(name)
+        value = self.fields.get(name)
+        return None if value is None else self._checked(name, value, kind)
+
+    def need(self, name: str, kind: type[Value]) -> Value:
+        """A field that must be there."""
+        value = self.optional(name, kind)
+        if value is None:
+            raise ConfigError(f"{self.where}: `{name}` is missing; a {self.model_type} config must have it")
+        return value
+
+    def size(self, name: str, default: int | None = None) -> int:
+        """A positive whole number."""
+        value = self.need(name, int) if default is None else self.get(name, int, default)
+        if value < 1:
+            raise ConfigError(f"{self.where}: `{name}` is {value}; it must be at least 1")
+        return value
+
+    def heads(self, total_name: str, kv_name: str | None = None) -> tuple[int, int]:
+        """Query heads and KV heads; the first must be a multiple of the second."""
+        heads = self.size(total_name)
+        kv_heads = self.size(kv_name, heads) if kv_name else heads
+        if heads % kv_heads:
+            raise ConfigError(
+                f"{self.where}: `{total_name}` is {heads} and `{kv_name}` is {kv_heads}; the first must be a "
+                "multiple of the second, so that each KV head serves the same number of query heads"
+            )
+        return heads, kv_heads
+
+    def head_dim(self, hidden_size: int, num_heads: int) -> int:
+        """The published `head_dim`, or hidden_size / heads."""
+        published = self.optional("head_dim", int)
+        if published is not None:
+            return published
+        if hidden_size % num_heads:
+            raise ConfigError(
+                f"{self.where}: the hidden size {hidden_size} is not a multiple of the {num_heads} heads and "
+                "`head_dim` does not say how large a head is"
+            )
+        return hidden_size // num_heads
+
+    def activation(self, name: str, default: str) -> str:
+        """Our name for a published activation."""
+        published = self.get(name, str, default)
+        if published not in ACTIVATIONS:
+            known = ", ".join(sorted(ACTIVATIONS))
+            raise ConfigError(f"{self.where}: `{name}` is {published!r}; known activations are {known}")
+        return ACTIVATIONS[published]
+
+    def token_ids(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """One id, or a list of them, as a tuple."""
+        self._read.add(name)
+        value = self.fields.get(name)
+        if value is None:
+            return default
+        ids = value if isinstance(value, list) else [value]
+        if not all(isinstance(i, int) and not isinstance(i, bool) for i in ids):
+            raise ConfigError(f"{self.where}: `{name}` is {value!r}; it must be a token id or a list of them")
+        return tuple(ids)
+
+    def dtype(self) -> str | None:
+        """`dtype` in the newer dialect, `torch_dtype` in the older one."""
+        value = self.optional("dtype", str) or self.optional("torch_dtype", str)
+        return value.removeprefix("torch.") if value else None
+
+    def inside(self, name: str) -> "PublishedConfig":
+        """The fields within a field, empty where it is missing."""
+        return PublishedConfig(self.get(name, dict, {}), f"{self.where}, `{name}`")
+
+    def refuse_unread(self) -> None:
+        """Refuse what would change the arithmetic and nobody asked for."""
+        for name, neutral in ARITHMETIC.items():
+            value = self.fields.get(name)
+            if value is not None and name not in self._read and value not in neutral:
+                raise ConfigError(
+                    f"{self.where}: `{name}` is {value!r}, and Pellucid's {self.model_type} does not support "
+                    "it; running on without it would give other numbers than the checkpoint's authors meant"
+                )
+
+    def _checked(self, name: str, value: Any, kind: type[Value]) -> Value:
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)  # type: ignore[return-value]  # kind is float here
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ConfigError(f"{self.where}: `{name}` is {value!r}; it must be of type {kind.__name__}")
+        return value

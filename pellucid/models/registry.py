@@ -1,0 +1,51 @@
+"""Which family reads which `model_type`."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pellucid.errors import ConfigError
+from pellucid.models import gpt2, llama, phi3
+from pellucid.models.config import ModelConfig
+from pellucid.models.family import Family
+from pellucid.models.published import PublishedConfig
+
+FAMILIES: dict[str, Family] = {
+    family.model_type: family for family in (gpt2.FAMILY, llama.FAMILY, phi3.FAMILY)
+}
+
+
+def family_of(fields: Mapping[str, Any], where: str) -> Family:
+    """The family that a config's `model_type` names."""
+    model_type = fields.get("model_type")
+    if model_type is None:
+        raise ConfigError(f"{where}: `model_type` is missing, so nothing says which family this model is of")
+    family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
+    if family is None:
+        near = difflib.get_close_matches(str(model_type), FAMILIES, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        known = ", ".join(sorted(FAMILIES))
+        raise ConfigError(f"{where}: `model_type` is {model_type!r}{hint}; Pellucid opens {known}")
+    return family
+
+
+def read_config(fields: Mapping[str, Any], where: str = "config.json") -> tuple[Family, ModelConfig]:
+    """The family and the complete config. Raises ConfigError naming the field that is wrong."""
+    family = family_of(fields, where)
+    published = PublishedConfig(fields, where)
+    config = family.read_config(published)
+    published.refuse_unread()
+    return family, config
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises ConfigError naming the file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: holds a JSON {type(value).__name__}; it must be an object")
+    return value
