@@ -3,7 +3,9 @@
 Letters: T tokens of the batch, H query heads, G KV heads, K head size, N sequences, B blocks, S slots.
 """
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -37,7 +39,8 @@ class PagedSegments:
     its queries are the last of its `context_lens[i]` keys (or, not causal, see all of them).
 
     `block_tables_NB[i, j]` is the block that holds keys `j * S` to `(j + 1) * S - 1` of sequence i. Entries
-    whose block lies wholly before a sliding window may be stale: no kernel reads them.
+    whose block lies wholly before a sliding window may be stale (-1): no kernel may use what they hold.
+    All three tensors are int32.
     """
 
     query_starts_N1: Tensor
@@ -45,6 +48,8 @@ class PagedSegments:
     block_tables_NB: Tensor
     max_query_len: int
     max_context_len: int
+    scratch: dict[Hashable, Any] = field(default_factory=dict)
+    """What a kernel set works out in the first layer for all the layers of one forward."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,295 @@
+"""Every kernel by torch's own fused operations: differentiable, on any device, no compiler needed.
+
+Keys and values lie in blocks as `[B, S, G, K]`, so that gathering a sequence is copying whole rows. Sequences
+that have the same number of queries and about as many blocks are attended to together; query heads that share
+a key head are folded into the query length. Equal to `reference.py` up to rounding.
+
+Letters: T tokens, D hidden, I inputs, O outputs, F feed-forward, H query heads, G KV heads, K head size,
+R rotated part of the head, V vocabulary, N sequences (n: of one group), Q queries of one sequence, L its
+keys, B blocks, S slots in a block, E entries of a distance table.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid.kernels.reference import ACTIVATIONS, activation
+from pellucid.kernels.spec import AttentionSpec, KVBlocks, PagedSegments, Segments
+
+__all__ = [
+    "activation", "attention", "copy_blocks", "embedding", "gated", "layer_norm", "linear", "new_kv",
+    "paged_attention", "rms_norm", "rotary", "store_kv",
+]  # fmt: skip
+
+
+def embedding(ids_T: Tensor, weight_VD: Tensor) -> Tensor:
+    """Row `id` of the table for each token."""
+    return F.embedding(ids_T, weight_VD)
+
+
+def linear(x_TI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
+    """`x Wᵀ + b`."""
+    return F.linear(x_TI, weight_OI, bias_O)
+
+
+def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+    """`x / sqrt(mean(x²) + eps) * weight` over the last axis, in float32."""
+    return F.rms_norm(x.float(), weight_D.shape, weight_D.float(), eps).to(x.dtype)
+
+
+def layer_norm(x: Tensor, weight_D: Tensor, bias_D: Tensor | None, eps: float) -> Tensor:
+    """`(x - mean) / sqrt(var + eps) * weight + bias` over the last axis, in float32."""
+    bias_D = None if bias_D is None else bias_D.float()
+    return F.layer_norm(x.float(), weight_D.shape, weight_D.float(), bias_D, eps).to(x.dtype)
+
+
+def rotary(x_THK: Tensor, cos_TR: Tensor, sin_TR: Tensor) -> Tensor:
+    """Turn each pair (x_i, x_{i + R/2}) of the first R entries of every head by its position's angle."""
+    R = cos_TR.shape[-1]
+    first, second = x_THK[..., : R // 2].float(), x_THK[..., R // 2 : R].float()
+    cos_T1R, sin_T1R = cos_TR.unsqueeze(1), sin_TR.unsqueeze(1)
+    halves = (
+        first * cos_T1R[..., : R // 2] - second * sin_T1R[..., : R // 2],
+        second * cos_T1R[..., R // 2 :] + first * sin_T1R[..., R // 2 :],
+    )
+    return torch.cat((*(half.to(x_THK.dtype) for half in halves), x_THK[..., R:]), dim=-1)
+
+
+def gated(gate_up_TF: Tensor, name: str) -> Tensor:
+    """`act(gate) * up`, the two halves of each row."""
+    gate, up = gate_up_TF.chunk(2, dim=-1)
+    return ACTIVATIONS[name](gate) * up
+
+
+# Attention without a cache
+
+
+def attention(
+    q_THK: Tensor,
+    k_TGK: Tensor,
+    v_TGK: Tensor,
+    spec: AttentionSpec,
+    segments: Segments,
+    bias_HE: Tensor | None = None,
+    dropout: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Each packed sequence attends to its own keys; those of equal lengths go together."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i in range(len(segments.query_starts) - 1):
+        Q = segments.query_starts[i + 1] - segments.query_starts[i]
+        L = segments.key_starts[i + 1] - segments.key_starts[i]
+        groups.setdefault((Q, L), []).append(i)
+    outs, orders = [], []
+    for (Q, L), members in groups.items():
+        n, device = len(members), q_THK.device
+        rows_T = _rows(segments.query_starts, members, Q, device)
+        keys_T = _rows(segments.key_starts, members, L, device)
+        whole = len(groups) == 1
+        q_nHQK = (q_THK if whole else q_THK[rows_T]).view(n, Q, -1, spec.head_dim).transpose(1, 2)
+        k_nGLK = (k_TGK if whole else k_TGK[keys_T]).view(n, L, -1, spec.head_dim).transpose(1, 2)
+        v_nGLK = (v_TGK if whole else v_TGK[keys_T]).view(n, L, -1, spec.head_dim).transpose(1, 2)
+        fused = not dropout and spec.soft_cap is None
+        triangle = spec.causal and Q > 1
+        by_name = fused and Q == L and spec.window is None and bias_HE is None
+        mask = None
+        if spec.window is not None or bias_HE is not None or (triangle and not by_name):
+            first = L - Q if spec.causal else 0
+            mask = _unseen(Q, L, first, spec.causal, spec.window, q_THK.dtype, device)
+            mask = mask if bias_HE is None else mask + _bias(bias_HE, Q, L, first).to(q_THK.dtype)
+        if fused:
+            out_nHQK = F.scaled_dot_product_attention(
+                q_nHQK, k_nGLK, v_nGLK, mask, is_causal=triangle and by_name, scale=spec.scale,
+                enable_gqa=spec.num_heads != spec.num_kv_heads,
+            )  # fmt: skip
+        else:
+            out_nHQK = _attend_openly(q_nHQK, k_nGLK, v_nGLK, spec, mask, dropout, generator)
+        outs.append(out_nHQK.transpose(1, 2).flatten(0, 1))
+        orders.append(rows_T)
+    if len(outs) == 1:
+        return outs[0]
+    return torch.cat(outs)[torch.cat(orders).argsort()]
+
+
+def _rows(starts: Sequence[int], members: Sequence[int], length: int, device: torch.device) -> Tensor:
+    """The rows of these sequences, each `length` long, one after the other."""
+    starts_n = torch.tensor([starts[i] for i in members], device=device)
+    return (starts_n[:, None] + torch.arange(length, device=device)).flatten()
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)  # a mask first made while serving must do for training too
+def _unseen(
+    Q: int, L: int, first: int, causal: bool, window: int | None, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """-inf where query `first + i` may not see key j, else 0, `[Q, L]`."""
+    distance_QL = torch.arange(L, device=device) - torch.arange(first, first + Q, device=device)[:, None]
+    hidden_QL = distance_QL > 0 if causal else torch.zeros_like(distance_QL, dtype=torch.bool)
+    if window is not None:
+        hidden_QL = hidden_QL | (distance_QL.abs() >= window)
+    return torch.zeros(Q, L, dtype=dtype, device=device).masked_fill_(hidden_QL, -math.inf)
+
+
+def _bias(bias_HE: Tensor, Q: int, L: int, first: int) -> Tensor:
+    reach = bias_HE.shape[1] // 2
+    device = bias_HE.device
+    distance_QL = torch.arange(L, device=device) - torch.arange(first, first + Q, device=device)[:, None]
+    return bias_HE[:, distance_QL.clamp(-reach, reach) + reach]
+
+
+def _attend_openly(
+    q_nHQK: Tensor,
+    k_nGLK: Tensor,
+    v_nGLK: Tensor,
+    spec: AttentionSpec,
+    mask: Tensor | None,
+    dropout: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Attention in the open, for what SDPA does not offer: soft caps, and dropout from a generator."""
+    R = q_nHQK.shape[1] // k_nGLK.shape[1]
+    k_nHLK, v_nHLK = k_nGLK.repeat_interleave(R, dim=1), v_nGLK.repeat_interleave(R, dim=1)
+    scores_nHQL = (q_nHQK @ k_nHLK.transpose(-1, -2)).float() * spec.scale
+    if spec.soft_cap is not None:
+        scores_nHQL = spec.soft_cap * torch.tanh(scores_nHQL / spec.soft_cap)
+    if mask is not None:
+        scores_nHQL = scores_nHQL + mask.float()
+    pattern_nHQL = torch.softmax(scores_nHQL, dim=-1)
+    if dropout:
+        drawn = torch.rand(pattern_nHQL.shape, generator=generator, device=pattern_nHQL.device)
+        pattern_nHQL = pattern_nHQL * (drawn >= dropout) / (1 - dropout)
+    return pattern_nHQL.to(v_nHLK.dtype) @ v_nHLK
+
+
+# Attention over blocks
+
+
+def new_kv(
+    num_blocks: int, block_size: int, spec: AttentionSpec, dtype: torch.dtype, device: torch.device
+) -> KVBlocks:
+    """Room for keys and values, each `[B, S, G, K]`."""
+    shape = (num_blocks, block_size, spec.num_kv_heads, spec.head_dim)
+    return KVBlocks(
+        torch.zeros(shape, dtype=dtype, device=device),
+        torch.zeros(shape, dtype=dtype, device=device),
+        block_size,
+    )
+
+
+def store_kv(kv: KVBlocks, k_TGK: Tensor, v_TGK: Tensor, slots_T: Tensor) -> None:
+    """Write token t's key and value to slot `slots_T[t]`, which is `block * S + offset`."""
+    kv.k.flatten(0, 1).index_copy_(0, slots_T, k_TGK.to(kv.k.dtype))
+    kv.v.flatten(0, 1).index_copy_(0, slots_T, v_TGK.to(kv.v.dtype))
+
+
+def copy_blocks(kv: KVBlocks, source_N: Tensor, target_N: Tensor) -> None:
+    """Copy whole blocks, for copy-on-write."""
+    kv.k[target_N] = kv.k[source_N]
+    kv.v[target_N] = kv.v[source_N]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Sequences of one step with the same number of queries and about as many blocks."""
+
+    rows_nQ: Tensor
+    """Their rows in the packed queries."""
+    blocks_nB: Tensor
+    """Their blocks, as many for each as the longest needs; what lies beyond its own end is masked."""
+    firsts_n: Tensor
+    """The position of each one's first query."""
+    lengths_n: Tensor
+
+
+def paged_attention(
+    q_THK: Tensor, kv: KVBlocks, spec: AttentionSpec, segments: PagedSegments, bias_HE: Tensor | None = None
+) -> Tensor:
+    """Gather each group's blocks into rows and attend to all its sequences at once."""
+    groups = segments.scratch.get("groups")
+    if groups is None:
+        groups = segments.scratch["groups"] = _group(segments, kv.block_size, spec.causal)
+    out_THK = torch.empty_like(q_THK)
+    R = spec.num_heads // spec.num_kv_heads
+    for number, group in enumerate(groups):
+        n, Q = group.rows_nQ.shape
+        mask = _paged_mask(segments, number, group, kv.block_size, spec, bias_HE, q_THK.dtype)
+        k_nGLK, v_nGLK = (
+            blocks.index_select(0, group.blocks_nB.flatten())
+            .view(n, -1, spec.num_kv_heads, spec.head_dim)
+            .transpose(1, 2)
+            .to(q_THK.dtype)
+            for blocks in (kv.k, kv.v)
+        )
+        q_nQGRK = q_THK.index_select(0, group.rows_nQ.flatten()).view(n, Q, -1, R, spec.head_dim)
+        q_nGqK = q_nQGRK.permute(0, 2, 3, 1, 4).reshape(n, -1, R * Q, spec.head_dim)
+        if spec.soft_cap is None:
+            out_nGqK = F.scaled_dot_product_attention(q_nGqK, k_nGLK, v_nGLK, mask, scale=spec.scale)
+        else:
+            out_nGqK = _attend_openly(q_nGqK, k_nGLK, v_nGLK, spec, mask)
+        out_nQHK = (
+            out_nGqK.view(n, -1, R, Q, spec.head_dim).permute(0, 3, 1, 2, 4).flatten(2, 3).flatten(0, 1)
+        )
+        out_THK.index_copy_(0, group.rows_nQ.flatten(), out_nQHK)
+    return out_THK
+
+
+def _group(segments: PagedSegments, block_size: int, causal: bool) -> list[_Group]:
+    """Group by query length and by the power of two that the number of blocks is under."""
+    starts, lengths = segments.query_starts_N1.tolist(), segments.context_lens_N.tolist()
+    members: dict[tuple[int, int], list[int]] = {}
+    for i, length in enumerate(lengths):
+        num_blocks = -(-length // block_size)
+        members.setdefault((starts[i + 1] - starts[i], num_blocks.bit_length()), []).append(i)
+    groups = []
+    device = segments.block_tables_NB.device
+    for (Q, _), numbers in members.items():
+        longest = max(lengths[i] for i in numbers)
+        groups.append(
+            _Group(
+                _rows(starts, numbers, Q, device).view(-1, Q),
+                segments.block_tables_NB[numbers, : -(-longest // block_size)].clamp_min(0),
+                torch.tensor([lengths[i] - Q if causal else 0 for i in numbers], device=device),
+                torch.tensor([lengths[i] for i in numbers], device=device),
+            )
+        )
+    return groups
+
+
+def _paged_mask(
+    segments: PagedSegments,
+    number: int,
+    group: _Group,
+    block_size: int,
+    spec: AttentionSpec,
+    bias_HE: Tensor | None,
+    dtype: torch.dtype,
+) -> Tensor:
+    """What is added to the scores of a group, `[n, 1 or G, R * Q, L]`; worked out once a forward."""
+    key = ("mask", number, spec.window, dtype, None if bias_HE is None else bias_HE.data_ptr())
+    if key in segments.scratch:
+        mask: Tensor = segments.scratch[key]
+        return mask
+    (n, Q), L = group.rows_nQ.shape, group.blocks_nB.shape[1] * block_size
+    device = group.firsts_n.device
+    keys_L = torch.arange(L, device=device)
+    distance_nQL = keys_L - (group.firsts_n[:, None, None] + torch.arange(Q, device=device)[:, None])
+    hidden_nQL = (
+        distance_nQL > 0 if spec.causal else (keys_L >= group.lengths_n[:, None, None]).expand(n, Q, L)
+    )
+    if spec.window is not None:
+        hidden_nQL = hidden_nQL | (distance_nQL.abs() >= spec.window)
+    mask_nQL = torch.zeros(n, Q, L, dtype=dtype, device=device).masked_fill_(hidden_nQL, -math.inf)
+    R = spec.num_heads // spec.num_kv_heads
+    if bias_HE is None:
+        mask = mask_nQL[:, None, None].expand(n, 1, R, Q, L).reshape(n, 1, R * Q, L)
+    else:
+        reach = bias_HE.shape[1] // 2
+        bias_nHQL = bias_HE[:, distance_nQL.clamp(-reach, reach) + reach].transpose(0, 1)
+        mask = (mask_nQL[:, None] + bias_nHQL.to(dtype)).reshape(n, -1, R * Q, L)
+    segments.scratch[key] = mask
+    return mask
