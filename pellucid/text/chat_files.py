@@ -1,0 +1,41 @@
+"""Finds the chat templates of a checkpoint's folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pellucid.text.chat import ChatTemplate
+from pellucid.text.tokenizer_config import TokenizerConfig, damaged, read_json
+
+
+def read_chat_template(config: TokenizerConfig, special_tokens: Mapping[str, str]) -> ChatTemplate | None:
+    """The folder's templates: the .jinja files, else the config's own entry."""
+    sources = {**_listed(config), **_files(config.folder)}
+    if not sources:
+        return None
+    return ChatTemplate(sources["default"] if sources.keys() == {"default"} else sources, special_tokens)
+
+
+def _files(folder: Path) -> dict[str, str]:
+    single = folder / "chat_template.jinja"
+    paths = {path.stem: path for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
+    if single.is_file():
+        paths["default"] = single
+    try:
+        return {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise damaged(folder / "chat_template.jinja", error) from error
+
+
+def _listed(config: TokenizerConfig) -> dict[str, str]:
+    beside = read_json(config.folder / "chat_template.json")  # where processors keep it
+    entry = config.settings.get("chat_template") or beside.get("chat_template")
+    match entry:
+        case None | "":
+            return {}
+        case str():
+            return {"default": entry}
+        case list():  # several, by name
+            return {item["name"]: item["template"] for item in entry}
+        case dict():
+            return dict(entry)
+    raise damaged(config.folder / "tokenizer_config.json", f"its chat_template is a {type(entry).__name__}")
