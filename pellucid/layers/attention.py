@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pellucid.kernels import AttentionSpec
 from pellucid.layers.context import ForwardContext
+from pellucid.layers.distance_bias import DistanceBias, DistanceBiasConfig, NoDistanceBias
 from pellucid.layers.linear import FusedLinear, Linear
 from pellucid.layers.norm import NormConfig, make_norm
 from pellucid.layers.position import NoRotation, Rotary, RotaryConfig
@@ -22,6 +23,7 @@ class AttentionConfig:
     qkv_bias: bool
     o_bias: bool
     rotary: RotaryConfig | None = None
+    distance_bias: DistanceBiasConfig | None = None
     qk_norm: NormConfig | None = None
     """A norm over each head of q and k before rotation (Qwen3, Gemma 3)."""
 
@@ -42,14 +44,23 @@ class Attention(nn.Module):
 
     name = "attn"
 
-    def __init__(self, hidden_size: int, config: AttentionConfig, index: int, rotary: Rotary | None) -> None:
+    def __init__(
+        self,
+        hidden_size: int,
+        config: AttentionConfig,
+        index: int,
+        rotary: Rotary | NoRotation,
+        distance_bias: DistanceBias | NoDistanceBias,
+    ) -> None:
+        """`rotary` and `distance_bias` are modules that the layers of a body share."""
         super().__init__()
         self.index = index
         self.spec = spec = config.spec
         q, kv = spec.num_heads * spec.head_dim, spec.num_kv_heads * spec.head_dim
         self.qkv_proj = FusedLinear(hidden_size, {"q": q, "k": kv, "v": kv}, bias=config.qkv_bias)
         self.o_proj = Linear(q, hidden_size, bias=config.o_bias)
-        self.rotary = rotary or NoRotation()
+        self.rotary = rotary
+        self.distance_bias = distance_bias
         self.q_norm = make_norm(config.qk_norm, spec.head_dim) if config.qk_norm else Unchanged()
         self.k_norm = make_norm(config.qk_norm, spec.head_dim) if config.qk_norm else Unchanged()
 
@@ -71,5 +82,5 @@ class Attention(nn.Module):
         return q_THK, k_TGK, v.unflatten(-1, (-1, K))
 
     def bias_table(self) -> Tensor | None:
-        """No bias over distance."""
-        return None
+        """What each head adds to the scores at each distance `[H, E]`, or None."""
+        return self.distance_bias.table()

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from pellucid.layers.attention import Attention, AttentionConfig
 from pellucid.layers.context import ForwardContext
+from pellucid.layers.distance_bias import DistanceBias, NoDistanceBias
 from pellucid.layers.feed_forward import FeedForwardConfig, make_feed_forward
 from pellucid.layers.norm import NormConfig, make_norm
-from pellucid.layers.position import Rotary, RotaryConfig, make_rotary
+from pellucid.layers.position import NoRotation, make_rotary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +31,10 @@ class PreNormBlock(nn.Module):
 
     name = "block"
 
-    def __init__(self, hidden_size: int, config: BlockConfig, index: int, rotary: Rotary | None) -> None:
+    def __init__(self, hidden_size: int, config: BlockConfig, attn: Attention) -> None:
         super().__init__()
         self.attn_norm = make_norm(config.norm, hidden_size)
-        self.attn = Attention(hidden_size, config.attention, index, rotary)
+        self.attn = attn
         self.mlp_norm = make_norm(config.norm, hidden_size)
         self.mlp = make_feed_forward(hidden_size, config.feed_forward)
 
@@ -50,9 +51,9 @@ class PostNormBlock(nn.Module):
 
     name = "block"
 
-    def __init__(self, hidden_size: int, config: BlockConfig, index: int, rotary: Rotary | None) -> None:
+    def __init__(self, hidden_size: int, config: BlockConfig, attn: Attention) -> None:
         super().__init__()
-        self.attn = Attention(hidden_size, config.attention, index, rotary)
+        self.attn = attn
         self.attn_norm = make_norm(config.norm, hidden_size)
         self.mlp = make_feed_forward(hidden_size, config.feed_forward)
         self.mlp_norm = make_norm(config.norm, hidden_size)
@@ -65,21 +66,35 @@ class PostNormBlock(nn.Module):
         return ctx.tap(self, "resid_post", y_TD)
 
 
-WIRINGS: dict[str, Callable[[int, BlockConfig, int, Rotary | None], nn.Module]] = {
+WIRINGS: dict[str, Callable[[int, BlockConfig, Attention], nn.Module]] = {
     "pre_norm": PreNormBlock,
     "post_norm": PostNormBlock,
 }
 
 
+def make_attentions(
+    hidden_size: int, configs: tuple[AttentionConfig, ...], first_index: int = 0
+) -> list[Attention]:
+    """The self-attention of each layer. Layers with the same rotary config share one module, so that a
+    forward computes its angles once; layers with the same distance bias share its weights."""
+    rotaries = {c.rotary: make_rotary(c.rotary) for c in configs if c.rotary is not None}
+    biases = {c.distance_bias: DistanceBias(c.distance_bias) for c in configs if c.distance_bias is not None}
+    return [
+        Attention(
+            hidden_size,
+            config,
+            first_index + i,
+            rotaries[config.rotary] if config.rotary is not None else NoRotation(),
+            biases[config.distance_bias] if config.distance_bias is not None else NoDistanceBias(),
+        )
+        for i, config in enumerate(configs)
+    ]
+
+
 def make_blocks(hidden_size: int, configs: tuple[BlockConfig, ...], first_index: int = 0) -> nn.ModuleList:
-    """The blocks of a body; layers with the same rotary config share one module, so that a forward computes
-    its angles once."""
-    rotary: dict[RotaryConfig, Rotary] = {}
-    blocks = nn.ModuleList()
-    for i, config in enumerate(configs):
-        key = config.attention.rotary
-        if key is not None and key not in rotary:
-            rotary[key] = make_rotary(key)
-        shared = rotary[key] if key is not None else None
-        blocks.append(WIRINGS[config.wiring](hidden_size, config, first_index + i, shared))
-    return blocks
+    """The blocks of a body."""
+    attentions = make_attentions(hidden_size, tuple(config.attention for config in configs), first_index)
+    return nn.ModuleList(
+        WIRINGS[config.wiring](hidden_size, config, attn)
+        for config, attn in zip(configs, attentions, strict=True)
+    )

@@ -47,7 +47,7 @@ class ForwardContext(Protocol):
         """Attention as this run carries it out `[T, H, K]`. Without k and v: over what was remembered."""
 
     def remember(self, module: Attends, k_TGK: Tensor, v_TGK: Tensor) -> None:
-        """Keep the encoder's keys and values for a cross-attention module."""
+        """Keep the encoder's keys and values for a cross-attention module: during the encoder's own pass."""
 
     def tap(self, module: "Named", name: str, tensor: Tensor) -> Tensor:
         """Name a value for whoever watches; gives it back, edited if an intervention is on."""
@@ -77,13 +77,13 @@ class DenseContext:
         kernels: Kernels,
         *,
         device: torch.device | None = None,
-        memory_lengths: Sequence[int] | None = None,
+        memory: "DenseContext | None" = None,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        """`lengths`: tokens of each sequence, packed end to end. `memory_lengths`: rows of the encoder
-        output each may look at. `dropout` draws from `generator`."""
+        """`lengths`: tokens of each sequence, packed end to end. `memory`: the context of the encoder's pass,
+        whose sequence i each sequence i here may look at. `dropout` draws from `generator`."""
         self.kernels = kernels
         self.positions_T = torch.cat([torch.arange(n, device=device) for n in lengths])
         lengths_N = torch.tensor(lengths, device=device)
@@ -91,9 +91,8 @@ class DenseContext:
         self.prompt_lengths_T = self.lengths_T
         starts = tuple(accumulate(lengths, initial=0))
         self._self_segments = Segments(starts, starts)
-        if memory_lengths is not None:
-            self._cross_segments = Segments(starts, tuple(accumulate(memory_lengths, initial=0)))
-        self._memory: dict[int, tuple[Tensor, Tensor]] = {}
+        self._remembered: dict[int, tuple[Tensor, Tensor]] = {}
+        self._memory = memory
         self._once: dict[Hashable, object] = {}
         self._dropout = dropout
         self._attention_dropout = attention_dropout
@@ -104,8 +103,9 @@ class DenseContext:
     ) -> Tensor:
         segments = self._self_segments
         if k_TGK is None or v_TGK is None:
-            k_TGK, v_TGK = self._memory[module.index]
-            segments = self._cross_segments
+            assert self._memory is not None, f"{module.name} attends to an encoder that this context has not"
+            k_TGK, v_TGK = self._memory._remembered[module.index]
+            segments = Segments(segments.query_starts, self._memory._self_segments.key_starts)
         return self.kernels.attention(
             q_THK,
             k_TGK,
@@ -118,7 +118,7 @@ class DenseContext:
         )
 
     def remember(self, module: Attends, k_TGK: Tensor, v_TGK: Tensor) -> None:
-        self._memory[module.index] = (k_TGK, v_TGK)
+        self._remembered[module.index] = (k_TGK, v_TGK)
 
     def tap(self, module: Named, name: str, tensor: Tensor) -> Tensor:
         return tensor
