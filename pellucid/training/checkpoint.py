@@ -1,0 +1,116 @@
+"""Training states that survive a kill at any moment, and published checkpoints that any tool opens."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pellucid.errors import WeightsError
+from pellucid.models.decoder import Decoder
+from pellucid.models.family import Family
+from pellucid.models.weights import targets
+from pellucid.training.optim import Average
+
+STATE = "state.safetensors"
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Progress:
+    """How far a run is."""
+
+    step: int = 0
+    """Steps done."""
+    best: float = float("inf")
+    """The best evaluation so far."""
+    worse: int = 0
+    """Evaluations since then."""
+
+
+def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """A file that is there whole or not at all."""
+    draft = path.with_name(path.name + ".new")
+    save_file(tensors, draft, metadata)
+    with draft.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(draft, path)
+
+
+def save_state(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None, at: Progress
+) -> None:
+    """Everything that the next step depends on, in one file."""
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        tensors[f"model.{name}"] = parameter.detach()
+        for moment in MOMENTS:
+            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
+        if average is not None:
+            tensors[f"average.{name}"] = average.values[name]
+    metadata = {"step": str(at.step), "best": repr(at.best), "worse": str(at.worse)}
+    write_atomically(folder / STATE, tensors, metadata)
+
+
+def load_state(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None
+) -> Progress:
+    """Put a saved state back; a run that has none begins at step 0.
+
+    Raises WeightsError if it belongs to another model.
+    """
+    if not (folder / STATE).exists():
+        return Progress()
+    with safe_open(folder / STATE, framework="pt") as file, torch.no_grad():
+        meta, saved = file.metadata(), set(file.keys())
+        for name, parameter in model.named_parameters():
+            if f"model.{name}" not in saved or file.get_slice(f"model.{name}").get_shape() != list(
+                parameter.shape
+            ):
+                raise WeightsError(
+                    f"{folder / STATE} is the state of another model ({name} differs); train into an empty "
+                    "folder, or delete the file"
+                )
+            parameter.copy_(file.get_tensor(f"model.{name}"))
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(meta["step"])),
+                **{moment: file.get_tensor(f"{moment}.{name}").to(parameter.device) for moment in MOMENTS},
+            }
+            if average is not None:
+                average.values[name].copy_(file.get_tensor(f"average.{name}"))
+    return Progress(int(meta["step"]), float(meta["best"]), int(meta["worse"]))
+
+
+def publish(
+    folder: Path,
+    model: Decoder,
+    family: Family,
+    config: Mapping[str, Any],
+    values: Mapping[str, Tensor] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """config.json and model.safetensors under the family's published names.
+
+    `config`: the published fields the model was built from. `values`: weights to write in place of the
+    model's own, say their average.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters: Mapping[str, Tensor] = values or dict(model.named_parameters())
+    tensors = {}
+    for name, target in targets(model, family, model.config.num_layers).items():
+        if target.transform is not None:
+            raise WeightsError(f"{family.model_type}: {name} is stored transformed; train a family without")
+        if target.parameter in parameters:
+            rows = parameters[target.parameter][target.start : target.stop]
+            tensors[name] = rows.detach().to("cpu", dtype, copy=True).contiguous()
+    if model.config.tie_word_embeddings:
+        tensors.pop("lm_head.weight", None)
+    write_atomically(folder / "model.safetensors", tensors, {"format": "pt"})
+    fields = {**config, "dtype": str(dtype).removeprefix("torch.")}
+    (folder / "config.json").write_text(json.dumps(fields, indent=2) + "\n")

@@ -1,0 +1,91 @@
+"""Batches of packed sequences: what a step trains on depends on the seed and the step alone.
+
+So a resumed run needs no saved position, and each rank knows all ranks' shares. Letters: T tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences end to end, no padding: each token's successor is its target."""
+
+    ids_T: Tensor
+    targets_T: Tensor
+    weights_T: Tensor
+    """How much predicting each target counts, float32."""
+    lengths: tuple[int, ...]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        return Batch(
+            self.ids_T.to(device), self.targets_T.to(device), self.weights_T.to(device), self.lengths
+        )
+
+    @staticmethod
+    def of(documents: Sequence[tuple[np.ndarray, np.ndarray]]) -> "Batch":
+        """From `(ids, weights)` of whole documents; a document's first token is nobody's target."""
+        return Batch(
+            torch.from_numpy(np.concatenate([ids[:-1] for ids, _ in documents]).astype(np.int64)),
+            torch.from_numpy(np.concatenate([ids[1:] for ids, _ in documents]).astype(np.int64)),
+            torch.from_numpy(np.concatenate([weights[1:] for _, weights in documents]).astype(np.float32)),
+            tuple(len(ids) - 1 for ids, _ in documents),
+        )
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    def parts(self, step: int, count: int) -> list[Batch]:
+        """The step's batch in `count` parts of about equal size, for accumulation and ranks."""
+
+
+class Documents:
+    """Documents of any length, shuffled anew each epoch and packed up to a number of tokens a step."""
+
+    def __init__(
+        self, ids: np.ndarray, weights: np.ndarray, starts: np.ndarray, tokens_per_step: int, seed: int = 0
+    ) -> None:
+        """Document i is `ids[starts[i]:starts[i + 1]]`, with a weight for each token."""
+        self.ids, self.weights, self.starts = ids, weights, starts
+        self.tokens_per_step, self.seed = tokens_per_step, seed
+        self._plan = lru_cache(maxsize=2)(self._planned)
+
+    def parts(self, step: int, count: int) -> list[Batch]:
+        epoch = 0
+        while step >= len(self._plan(epoch)):
+            step -= len(self._plan(epoch))
+            epoch += 1
+        chosen = self._plan(epoch)[step]
+        return [Batch.of([self.document(i) for i in chosen[part::count]]) for part in range(count)]
+
+    def document(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and weights of one document."""
+        rows = slice(self.starts[i], self.starts[i + 1])
+        return self.ids[rows], self.weights[rows]
+
+    def _planned(self, epoch: int) -> list[np.ndarray]:
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.starts) - 1)
+        step_of = np.cumsum(np.diff(self.starts)[order]) // self.tokens_per_step
+        return np.split(order, np.flatnonzero(np.diff(step_of)) + 1)
+
+
+class Windows:
+    """Windows of equal length from one long text, each step's drawn at random places."""
+
+    def __init__(self, ids: np.ndarray, length: int, windows_per_step: int, seed: int = 0) -> None:
+        self.ids, self.length, self.windows_per_step, self.seed = ids, length, windows_per_step, seed
+
+    def parts(self, step: int, count: int) -> list[Batch]:
+        rng = np.random.default_rng((self.seed, step))
+        starts = rng.integers(0, len(self.ids) - self.length, self.windows_per_step)
+        ones = np.ones(self.length + 1, np.float32)
+        windows = [(self.ids[start : start + self.length + 1], ones) for start in starts]
+        return [Batch.of(windows[part::count]) for part in range(count)]

@@ -1,0 +1,1 @@
+"""Short scripts, one trained model each."""

@@ -1,0 +1,237 @@
+"""The guide model's text: hand-written facts, and many ways to ask for each.
+
+`guide_text/*.txt` hold the facts. `[name; other name; plural name+]` begins a topic, and its lines `what:`,
+`why:`, `how:`, `ex:` are the answers. `? question | in other words | ...` with a line `= answer` is a question
+of its own, `(names | names)` with `= answer` a comparison. Here they become conversations: a question is put in one
+of many forms, politely or curtly, in lower case, with a slip of the finger, alone or after others.
+A document is a list of pieces `(text, weight)`; the weight says how much predicting that piece counts.
+"""
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recipes import guide_phrases as phrases
+from recipes.guide_sentences import SIMPLE, agreement, pronoun
+
+Piece = tuple[str, float]
+TEXT = Path(__file__).parent / "guide_text"
+BOS, END, EOS = "<|begin|>", "<|end|>", "<|endoftext|>"
+QUESTION_WEIGHT = 0.1
+UNKNOWN = "I do not know that. I am a small model that only knows about transformers."
+NO_MORE = "That is all I know about it."
+
+
+@dataclass
+class Topic:
+    """One subject: how people call it, and what there is to say about it."""
+
+    names: list[tuple[str, bool]]
+    answers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Facts:
+    """Everything in `guide_text`."""
+
+    topics: list[Topic] = field(default_factory=list)
+    asked: list[tuple[list[str], str]] = field(default_factory=list)
+    compared: list[tuple[list[str], list[str], str]] = field(default_factory=list)
+
+
+def names(text: str) -> list[tuple[str, bool]]:
+    """Names and whether each is a plural, as `a; b; cs+` writes them."""
+    return [(name.strip().removesuffix("+"), name.strip().endswith("+")) for name in text.split(";")]
+
+
+def read_facts() -> Facts:
+    """Read `guide_text/*.txt`."""
+    facts = Facts()
+    pending: list[str] | tuple[list[str], list[str]] = []
+    for path in sorted(TEXT.glob("*.txt")):
+        for line in path.read_text().splitlines():
+            if line.startswith("["):
+                facts.topics.append(Topic(names(line.strip("[]"))))
+            elif line.startswith("?"):
+                pending = [part.strip() for part in line[1:].split(" | ")]
+            elif line.startswith("("):
+                left, right = line.strip("()").split("|")
+                pending = ([n for n, _ in names(left)], [n for n, _ in names(right)])
+            elif line.startswith("="):
+                answer = line[1:].strip()
+                if isinstance(pending, tuple):
+                    facts.compared.append((*pending, answer))
+                else:
+                    facts.asked.append((pending, answer))
+            elif line and not line.startswith("#"):
+                aspect, _, answer = line.partition(": ")
+                facts.topics[-1].answers[aspect] = answer
+    return facts
+
+
+def plain(text: str) -> str:
+    """A question without its case and punctuation: what counts as the same question."""
+    return re.sub(r"[^a-z0-9 ]+", "", text.lower().replace("-", " ")).strip()
+
+
+class Writer:
+    """Writes documents; everything drawn comes from one generator."""
+
+    def __init__(self, facts: Facts, rng: random.Random, never: frozenset[str] = frozenset()) -> None:
+        """`never`: plain questions that must not be written, those of the examination."""
+        self.facts, self.rng, self.never = facts, rng, never
+        self.weights = [2.0 if any(n in phrases.CENTRAL for n, _ in t.names) else 1.0 for t in facts.topics]
+
+    def documents(self) -> Iterator[list[Piece]]:
+        """Documents without end."""
+        kinds = [self.conversation, self.simple, self.pronoun, self.agreement, self.statement]
+        while True:
+            (kind,) = self.rng.choices(kinds, [62, 10, 16, 4, 8])
+            yield kind()
+
+    # -- questions ------------------------------------------------------------------------------------
+
+    def ask(self, write: "list[str] | None" = None, **slots: str) -> str:
+        """One of the forms, filled in and roughened, and not one of the examination."""
+        while True:
+            text = self.rough(self.rng.choice(write or []).format(**slots))
+            if plain(text) not in self.never:
+                return text
+
+    def about(self, topic: Topic, aspect: str) -> str:
+        name, plural = self.rng.choices(topic.names, [3.0] + [1.0] * (len(topic.names) - 1))[0]
+        return self.ask(
+            phrases.FORMS[aspect],
+            x=name,
+            X=name[0].upper() + name[1:],
+            bare=re.sub(r"^(a|an|the) ", "", name),
+            be="are" if plural else "is",
+            do="do" if plural else "does",
+            s="" if plural else "s",
+        )
+
+    def rough(self, text: str) -> str:
+        """As people type: with a greeting, other words, no question mark, a slip."""
+        rng = self.rng
+        for word, others in phrases.SYNONYMS.items():
+            if word in text and rng.random() < 0.15:
+                text = text.replace(word, rng.choice(others), 1)
+        if rng.random() < 0.12:
+            before = rng.choice(phrases.BEFORE)
+            text = before + (text[0].lower() + text[1:] if text[:2] in phrases.LOWER else text)
+        if rng.random() < 0.08 and text[-1] in "?.":
+            text = text[:-1] + rng.choice(phrases.AFTER) + text[-1]
+        if rng.random() < 0.25:
+            text = text.lower()
+        if rng.random() < 0.25:
+            text = text.rstrip("?.!")
+        if rng.random() < 0.06 and len(text) > 12:
+            text = self.slip(text)
+        return text
+
+    def slip(self, text: str) -> str:
+        """One letter left out, doubled or exchanged with the next."""
+        at = self.rng.randrange(3, len(text) - 2)
+        kind = self.rng.randrange(3)
+        if kind == 0:
+            return text[:at] + text[at + 1 :]
+        if kind == 1:
+            return text[:at] + text[at] + text[at:]
+        return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+
+    # -- turns ----------------------------------------------------------------------------------------
+
+    def turns(self) -> list[tuple[str, str]]:
+        """A question and its answer, perhaps with questions that lean on it."""
+        rng = self.rng
+        (kind,) = rng.choices(["topic", "asked", "compared", "unknown", "pronoun"], [56, 22, 7, 11, 4])
+        if kind == "asked":
+            forms, answer = rng.choice(self.facts.asked)
+            return [(self.ask([form.replace("{", "{{").replace("}", "}}") for form in forms]), answer)]
+        if kind == "compared":
+            left, right, answer = rng.choice(self.facts.compared)
+            a, b = rng.choice(left), rng.choice(right)
+            if rng.random() < 0.5:
+                a, b = b, a
+            return [(self.ask(phrases.COMPARE, a=a, b=b), answer)]
+        if kind == "unknown":
+            return [(self.unknown(), UNKNOWN)]
+        if kind == "pronoun":
+            return [self.who()]
+        return self.about_topic()
+
+    def about_topic(self) -> list[tuple[str, str]]:
+        rng = self.rng
+        (topic,) = rng.choices(self.facts.topics, self.weights)
+        (aspect,) = rng.choices(["what", "why", "how", "ex"], [5, 3, 3, 1])
+        if aspect == "ex" and "ex" not in topic.answers:
+            aspect = "what"
+        answer = topic.answers.get(aspect, topic.answers["what"])
+        question = self.about(topic, aspect)
+        turns = [(question, answer)]
+        told = {answer}
+        while rng.random() < 0.4:
+            (next_aspect,) = rng.choices(["why", "how", "ex", "what", "more"], [3, 3, 2, 1, 2])
+            untold = [a for a in topic.answers.values() if a not in told]
+            if next_aspect == "more":
+                answer = untold[0] if untold else NO_MORE
+            else:
+                answer = topic.answers.get(next_aspect, NO_MORE)
+            turns.append((self.ask(phrases.FOLLOW[next_aspect]), answer))
+            told.add(answer)
+        return turns
+
+    def unknown(self) -> str:
+        """A question outside the guide's subject, perhaps about a word that does not exist."""
+        rng = self.rng
+        if rng.random() < 0.4:
+            return self.ask(phrases.ELSEWHERE, noun=rng.choice(phrases.NOUNS), place=rng.choice(phrases.PLACES),
+                            person=rng.choice(phrases.PEOPLE))  # fmt: skip
+        thing = rng.choice(phrases.NOUNS + phrases.NOT_KNOWN)
+        if rng.random() < 0.3:
+            thing = "".join(rng.choice(phrases.SYLLABLES) for _ in range(rng.randint(2, 3)))
+        return self.about(Topic([(thing, False)]), rng.choice(["what", "why", "how"]))
+
+    def who(self) -> tuple[str, str]:
+        sentence, right, _, reason = pronoun(self.rng)
+        return f"{sentence} Who {reason}?", f"The {right}."
+
+    # -- documents ------------------------------------------------------------------------------------
+
+    def conversation(self) -> list[Piece]:
+        rng = self.rng
+        pieces: list[Piece] = [(BOS, 0.0)]
+        if rng.random() < 0.04:
+            pieces.append((f"<|system|>{rng.choice(phrases.SYSTEM)}{END}", 0.0))
+        (groups,) = rng.choices([1, 2, 3, 5], [60, 20, 12, 8])
+        for _ in range(groups):
+            for question, answer in self.turns():
+                pieces += [("<|user|>", 0.0), (question, QUESTION_WEIGHT), (f"{END}<|assistant|>", 0.0),
+                           (answer + END, 1.0)]  # fmt: skip
+        return pieces
+
+    def simple(self) -> list[Piece]:
+        at = 0 if self.rng.random() < 0.1 else self.rng.randrange(len(SIMPLE))
+        return [(BOS, 0.0), (SIMPLE[at] + EOS, 1.0)]
+
+    def pronoun(self) -> list[Piece]:
+        sentence, right, _, reason = pronoun(self.rng)
+        if self.rng.random() < 0.4:
+            return [(BOS, 0.0), ("<|user|>", 0.0), (f"{sentence} Who {reason}?", 1.0),
+                    (f"{END}<|assistant|>", 0.0), (f"The {right}.{END}", 1.0)]  # fmt: skip
+        if self.rng.random() < 0.4:
+            sentence += f" The {right} {reason}."
+        return [(BOS, 0.0), (sentence + EOS, 1.0)]
+
+    def agreement(self) -> list[Piece]:
+        return [(BOS, 0.0), (agreement(self.rng)[0] + EOS, 1.0)]
+
+    def statement(self) -> list[Piece]:
+        """A fact as plain text, or a question with its answer and no template."""
+        if self.rng.random() < 0.5:
+            question, answer = self.turns()[0]
+            return [(BOS, 0.0), (question, QUESTION_WEIGHT), (f" {answer}{EOS}", 1.0)]
+        topic = self.rng.choice(self.facts.topics)
+        return [(BOS, 0.0), (self.rng.choice(list(topic.answers.values())) + EOS, 1.0)]
