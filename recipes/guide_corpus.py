@@ -1,9 +1,11 @@
 """The guide model's text: hand-written facts, and many ways to ask for each.
 
 `guide_text/*.txt` hold the facts. `[name; other name; plural name+]` begins a topic, and its lines `what:`,
-`why:`, `how:`, `ex:` are the answers. `? question | in other words | ...` with a line `= answer` is a question
-of its own, `(names | names)` with `= answer` a comparison. Here they become conversations: a question is put in one
-of many forms, politely or curtly, in lower case, with a slip of the finger, alone or after others.
+`why:`, `how:`, `ex:` are the answers. `? question | in other words | ...` with a line `= answer` is a
+question of its own, `(names | names)` with `= answer` a comparison. Here they become conversations: a
+question is put in one of many forms, politely or curtly, in lower case, with a slip of the finger, alone or
+after others.
+
 A document is a list of pieces `(text, weight)`; the weight says how much predicting that piece counts.
 """
 
@@ -187,8 +189,12 @@ class Writer:
         """A question outside the guide's subject, perhaps about a word that does not exist."""
         rng = self.rng
         if rng.random() < 0.4:
-            return self.ask(phrases.ELSEWHERE, noun=rng.choice(phrases.NOUNS), place=rng.choice(phrases.PLACES),
-                            person=rng.choice(phrases.PEOPLE))  # fmt: skip
+            return self.ask(
+                phrases.ELSEWHERE,
+                noun=rng.choice(phrases.NOUNS),
+                place=rng.choice(phrases.PLACES),
+                person=rng.choice(phrases.PEOPLE),
+            )
         thing = rng.choice(phrases.NOUNS + phrases.NOT_KNOWN)
         if rng.random() < 0.3:
             thing = "".join(rng.choice(phrases.SYLLABLES) for _ in range(rng.randint(2, 3)))

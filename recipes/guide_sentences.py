@@ -77,10 +77,10 @@ ANIMALS = {  # each with something only it does, so that the word after "it" dep
 }  # fmt: skip
 SUBJECT_VERBS = ["chased", "followed", "hunted", "annoyed", "woke", "bit", "frightened", "attacked", "pushed"]
 OBJECT_VERBS = ["helped", "feared", "fed", "comforted", "admired", "praised", "carried", "rescued", "avoided"]
-FEELINGS = ["tired", "hungry", "cold", "thirsty", "sad", "happy", "angry", "sleepy", "lonely", "bored", "weak",
-            "strong", "loud", "wild", "young", "old"]  # fmt: skip
-THINGS = ["mat", "rug", "box", "bed", "chair", "table", "sofa", "blanket", "bench", "basket", "pillow", "roof",
-          "wall", "log", "stone", "carpet", "cushion", "cart", "shelf", "barrel"]  # fmt: skip
+FEELINGS = ["tired", "hungry", "cold", "thirsty", "sad", "happy", "angry", "sleepy", "lonely", "bored",
+            "weak", "strong", "loud", "wild", "young", "old"]  # fmt: skip
+THINGS = ["mat", "rug", "box", "bed", "chair", "table", "sofa", "blanket", "bench", "basket", "pillow",
+          "roof", "wall", "log", "stone", "carpet", "cushion", "cart", "shelf", "barrel"]  # fmt: skip
 ON_THING = ["sat on", "lay on", "slept on", "rested on", "stayed on"]
 UNDER_ANIMAL = ["lay under", "was under", "stood under", "was kept under", "stayed under"]
 
@@ -105,7 +105,9 @@ def pronoun(rng: random.Random, test: bool = False) -> tuple[str, str, str, str]
     if kind < 2:
         a, b = pair(rng, animals, animals, test)
         verb = rng.choice(SUBJECT_VERBS if kind == 0 else OBJECT_VERBS)
-        right, other, start = (a, b, f"The {a} {verb} the {b}") if kind == 0 else (b, a, f"The {a} {verb} the {b}")
+        right, other, start = (
+            (a, b, f"The {a} {verb} the {b}") if kind == 0 else (b, a, f"The {a} {verb} the {b}")
+        )
     else:
         right, other = pair(rng, animals, THINGS, test)
         start = (
@@ -129,4 +131,8 @@ def agreement(rng: random.Random, test: bool = False) -> tuple[str, str, bool]:
 
 def many(noun: str) -> str:
     """The plural of a regular noun."""
-    return noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeo" else noun + ("es" if noun.endswith("x") else "s")
+    return (
+        noun[:-1] + "ies"
+        if noun.endswith("y") and noun[-2] not in "aeo"
+        else noun + ("es" if noun.endswith("x") else "s")
+    )

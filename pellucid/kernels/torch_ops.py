@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -79,28 +80,27 @@ def attention(
     dropout: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Each packed sequence attends to its own keys; those of equal lengths go together."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for i in range(len(segments.query_starts) - 1):
-        Q = segments.query_starts[i + 1] - segments.query_starts[i]
-        L = segments.key_starts[i + 1] - segments.key_starts[i]
-        groups.setdefault((Q, L), []).append(i)
-    outs, orders = [], []
-    for (Q, L), members in groups.items():
-        n, device = len(members), q_THK.device
-        rows_T = _rows(segments.query_starts, members, Q, device)
-        keys_T = _rows(segments.key_starts, members, L, device)
-        whole = len(groups) == 1
-        q_nHQK = (q_THK if whole else q_THK[rows_T]).view(n, Q, -1, spec.head_dim).transpose(1, 2)
-        k_nGLK = (k_TGK if whole else k_TGK[keys_T]).view(n, L, -1, spec.head_dim).transpose(1, 2)
-        v_nGLK = (v_TGK if whole else v_TGK[keys_T]).view(n, L, -1, spec.head_dim).transpose(1, 2)
+    """Each packed sequence attends to its own keys; those of equal lengths go together, and where causality
+    hides what is appended, those of nearly equal lengths too."""
+    plan = _dense_plan(segments, spec.causal, q_THK.device)
+    moved = plan.back_T is not None
+    q_XHK = q_THK[plan.queries_X] if moved else q_THK
+    k_XGK, v_XGK = (x[plan.keys_X] if moved else x for x in (k_TGK, v_TGK))
+    query_sizes, key_sizes = [n * Q for n, Q, _ in plan.groups], [n * L for n, _, L in plan.groups]
+    outs = []
+    split = ((q_XHK, query_sizes), (k_XGK, key_sizes), (v_XGK, key_sizes))
+    q_g, k_g, v_g = (torch.split(x, sizes) for x, sizes in split)
+    for (n, Q, L), q, k, v in zip(plan.groups, q_g, k_g, v_g, strict=True):
+        q_nHQK = q.view(n, Q, -1, spec.head_dim).transpose(1, 2)
+        k_nGLK = k.view(n, L, -1, spec.head_dim).transpose(1, 2)
+        v_nGLK = v.view(n, L, -1, spec.head_dim).transpose(1, 2)
         fused = not dropout and spec.soft_cap is None
         triangle = spec.causal and Q > 1
         by_name = fused and Q == L and spec.window is None and bias_HE is None
         mask = None
         if spec.window is not None or bias_HE is not None or (triangle and not by_name):
             first = L - Q if spec.causal else 0
-            mask = _unseen(Q, L, first, spec.causal, spec.window, q_THK.dtype, device)
+            mask = _unseen(Q, L, first, spec.causal, spec.window, q_THK.dtype, q_THK.device)
             mask = mask if bias_HE is None else mask + _bias(bias_HE, Q, L, first).to(q_THK.dtype)
         if fused:
             out_nHQK = F.scaled_dot_product_attention(
@@ -110,10 +110,52 @@ def attention(
         else:
             out_nHQK = _attend_openly(q_nHQK, k_nGLK, v_nGLK, spec, mask, dropout, generator)
         outs.append(out_nHQK.transpose(1, 2).flatten(0, 1))
-        orders.append(rows_T)
-    if len(outs) == 1:
-        return outs[0]
-    return torch.cat(outs)[torch.cat(orders).argsort()]
+    out_XHK = torch.cat(outs) if len(outs) > 1 else outs[0]
+    return out_XHK if plan.back_T is None else out_XHK[plan.back_T]
+
+
+@dataclass(frozen=True, slots=True)
+class _DensePlan:
+    """Which sequences go together: rows in the order of the groups, X of them with those appended."""
+
+    groups: list[tuple[int, int, int]]
+    """Sequences, queries and keys of each group."""
+    queries_X: Tensor
+    keys_X: Tensor
+    back_T: Tensor | None
+    """Where each token's row is among the X; None where nothing moves."""
+
+
+@lru_cache(maxsize=4)
+def _dense_plan(segments: Segments, causal: bool, device: torch.device) -> _DensePlan:
+    """Gathering once for all groups costs one scatter in the backward pass, not one a group."""
+    queries = [b - a for a, b in pairwise(segments.query_starts)]
+    keys = [b - a for a, b in pairwise(segments.key_starts)]
+    extend = causal and queries == keys and len(set(queries)) > 1
+    members: dict[tuple[int, int], list[int]] = {}
+    for i, (Q, L) in enumerate(zip(queries, keys, strict=True)):
+        Q, L = (-(-Q // _ROUND) * _ROUND,) * 2 if extend else (Q, L)
+        members.setdefault((Q, L), []).append(i)
+    query_rows, key_rows, back = [], [], torch.empty(segments.query_starts[-1], dtype=torch.int64)
+    at = 0
+    for (Q, L), numbers in members.items():
+        for i in numbers:
+            q, k = segments.query_starts[i], segments.key_starts[i]
+            query_rows.append(q + torch.arange(Q).clamp_max(queries[i] - 1))
+            key_rows.append(k + torch.arange(L).clamp_max(keys[i] - 1))
+            back[q : q + queries[i]] = at + torch.arange(queries[i])
+            at += Q
+    groups = [(len(numbers), Q, L) for (Q, L), numbers in members.items()]
+    if len(groups) == 1 and not extend:
+        none = torch.empty(0, dtype=torch.int64)
+        return _DensePlan(groups, none, none, None)
+    return _DensePlan(
+        groups, torch.cat(query_rows).to(device), torch.cat(key_rows).to(device), back.to(device)
+    )
+
+
+_ROUND = 32
+"""Lengths are rounded up to a multiple of this to make groups fewer."""
 
 
 def _rows(starts: Sequence[int], members: Sequence[int], length: int, device: torch.device) -> Tensor:

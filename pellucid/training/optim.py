@@ -8,19 +8,23 @@ from torch import Tensor, nn
 
 Schedule = Callable[[int], float]
 """Step → the learning rate's factor."""
+WRITERS = ("o_proj.weight", "down_proj.weight")
+"""What the products that write into the residual stream are called."""
 
 
 def initialise(model: nn.Module, *, seed: int, std: float = 0.02) -> None:
     """Normal weights of the given deviation; those that write into the residual stream are smaller by the
     root of how many do (Radford et al. 2019); norms one, biases zero."""
     generator = torch.Generator().manual_seed(seed)
-    writers = sum(name.endswith(("o_proj.weight", "down_proj.weight")) for name, _ in model.named_parameters())
+    writers = sum(
+        name.endswith(("o_proj.weight", "down_proj.weight")) for name, _ in model.named_parameters()
+    )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() < 2:
                 parameter.fill_(0.0 if name.endswith("bias") else 1.0)
                 continue
-            writes = name.endswith(("o_proj.weight", "down_proj.weight"))
+            writes = name.endswith(WRITERS)
             drawn = torch.randn(parameter.shape, generator=generator)
             parameter.copy_(drawn * std / (math.sqrt(writers) if writes else 1.0))
 

@@ -1,0 +1,175 @@
+"""Trains the bundled model `pellucid/guide`: a small decoder that answers questions about transformers.
+
+    python -m recipes.guide --folder runs/guide
+    python -m recipes.guide --folder runs/guide --publish pellucid/bundled/guide
+
+Run again, it goes on where it stopped. On two CPU cores it takes about an hour.
+"""
+
+import argparse
+import json
+import random
+import re
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from pellucid.kernels import torch_ops
+from pellucid.models.decoder import Decoder
+from pellucid.models.registry import read_config
+from pellucid.training import Batch, Documents, NextToken, TrainConfig, initialise, publish, train
+from recipes.guide_corpus import BOS, END, EOS, Piece, Writer, plain, read_facts
+
+CONTEXT = 512
+SPECIAL = [EOS, BOS, END, "<|user|>", "<|assistant|>", "<|system|>"]
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+SHAPE = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 192,
+    "intermediate_size": 512,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 6,
+    "head_dim": 32,
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+    "max_position_embeddings": CONTEXT,
+    "tie_word_embeddings": True,
+    "bos_token_id": SPECIAL.index(BOS),
+    "eos_token_id": [SPECIAL.index(EOS), SPECIAL.index(END)],
+}
+
+
+def exam() -> list[tuple[str, list[str]]]:
+    """The questions of `guide_exam.txt` and what their answers must say."""
+    lines = (Path(__file__).parent / "guide_exam.txt").read_text().splitlines()
+    pairs = [line.split(" :: ") for line in lines if " :: " in line]
+    return [(question, [group.strip() for group in groups.split(" ; ")]) for question, groups in pairs]
+
+
+def passes(answer: str, groups: list[str]) -> bool:
+    """Whether an answer says what it must, by the rubric's words."""
+
+    def found(group: str) -> bool:
+        for phrase in group.lower().split():
+            word = re.escape(phrase.rstrip("*").replace("_", " "))
+            if re.search(rf"\b{word}" + ("" if phrase.endswith("*") else r"\b"), answer.lower()):
+                return True
+        return False
+
+    return all(not found(group[1:]) if group.startswith("!") else found(group) for group in groups)
+
+
+def documents(count: int, seed: int) -> list[list[Piece]]:
+    """So many documents of the guide's text, without a question of the examination."""
+    never = frozenset(plain(question) for question, _ in exam())
+    return list(islice(Writer(read_facts(), random.Random(seed), never).documents(), count))
+
+
+def train_tokenizer(texts: list[str], vocab_size: int) -> Tokenizer:
+    """Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019)."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        min_frequency=3,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", special_tokens=[(BOS, SPECIAL.index(BOS))]
+    )
+    return tokenizer
+
+
+def encode(tokenizer: Tokenizer, texts: list[list[Piece]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All documents end to end: ids, weights, and where each begins."""
+    pieces = [piece for text in texts for piece, _ in text]
+    encoded = iter(tokenizer.encode_batch_fast(pieces, add_special_tokens=False))
+    ids: list[int] = []
+    weights: list[float] = []
+    starts = [0]
+    for text in texts:
+        for _, weight in text:
+            found = next(encoded).ids
+            ids += found
+            weights += [weight] * len(found)
+        del ids[starts[-1] + CONTEXT :], weights[starts[-1] + CONTEXT :]
+        starts.append(len(ids))
+    return np.array(ids, np.int32), np.array(weights, np.float32), np.array(starts)
+
+
+def save_text(folder: Path, tokenizer: Tokenizer) -> None:
+    """tokenizer.json, tokenizer_config.json and generation_config.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": BOS,
+        "eos_token": EOS,
+        "pad_token": EOS,
+        "model_max_length": CONTEXT,
+        "clean_up_tokenization_spaces": False,
+        "chat_template": TEMPLATE,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    generation = {key: SHAPE[key] for key in ("bos_token_id", "eos_token_id")} | {"do_sample": False}
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, default=Path("runs/guide"))
+    parser.add_argument("--publish", type=Path, help="write the checkpoint here; default: FOLDER/model")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--tokens", type=int, default=2500, help="tokens a step")
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--vocab", type=int, default=2560)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    target = args.publish or args.folder / "model"
+    texts = documents(200_000, args.seed)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    tokenizer_path = args.folder / "tokenizer.json"
+    if not tokenizer_path.exists():
+        train_tokenizer([p for text in texts[:40_000] for p, _ in text], args.vocab).save(str(tokenizer_path))
+    tokenizer = Tokenizer.from_file(str(tokenizer_path))
+    ids, weights, starts = encode(tokenizer, texts[1000:])
+    held = encode(tokenizer, texts[:1000])
+    source = Documents(ids, weights, starts, args.tokens, args.seed)
+    held_out = Documents(*held, 8000, 0)
+    batches: list[Batch] = [held_out.parts(step, 1)[0] for step in range(4)]
+    fields = SHAPE | {"vocab_size": tokenizer.get_vocab_size()}
+    family, config = read_config(fields)
+    model = family.build(config)
+    assert isinstance(model, Decoder)
+    initialise(model, seed=args.seed)
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(ids):,} tokens of text")
+
+    def save(step: int) -> None:
+        publish(target, model, family, fields)
+        save_text(target, tokenizer)
+
+    plan = TrainConfig(
+        steps=args.steps, lr=args.lr, average=0.998, save_every=100, evaluate_every=200, seed=args.seed
+    )
+    train(model, source, NextToken(torch_ops), plan, args.folder, held_out=batches, on_evaluation=save)
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    main()

@@ -1,0 +1,46 @@
+"""Batches hold whole documents, every one once an epoch, and depend on seed and step alone."""
+
+import numpy as np
+import torch
+from tiny_run import tiny_documents
+
+from pellucid.training.data import Batch, Windows
+
+
+def test_a_documents_tokens_are_predicted_from_those_before():
+    batch = Batch.of([(np.array([5, 6, 7]), np.array([0, 1, 2])), (np.array([8, 9]), np.array([0, 3]))])
+    assert batch.ids_T.tolist() == [5, 6, 8]
+    assert batch.targets_T.tolist() == [6, 7, 9]
+    assert batch.weights_T.tolist() == [1, 2, 3]
+    assert batch.lengths == (2, 1)
+
+
+def test_an_epoch_is_every_document_once_and_steps_are_about_equally_large():
+    source = tiny_documents()
+    steps = len(source._plan(0))
+    assert sorted(np.concatenate(source._plan(0)).tolist()) == list(range(200))
+    sizes = [sum(len(p.ids_T) + len(p.lengths) for p in source.parts(step, 1)) for step in range(steps - 1)]
+    assert all(50 <= size <= 80 for size in sizes)
+    assert not np.array_equal(np.concatenate(source._plan(0)), np.concatenate(source._plan(1)))
+
+
+def test_the_same_step_is_the_same_batch():
+    for step in (0, 3, 40):
+        for a, b in zip(tiny_documents().parts(step, 2), tiny_documents().parts(step, 2), strict=True):
+            assert torch.equal(a.ids_T, b.ids_T) and a.lengths == b.lengths
+
+
+def test_parts_share_a_step_out():
+    (whole,) = tiny_documents().parts(7, 1)
+    parts = tiny_documents().parts(7, 3)
+    assert sum(part.weights_T.sum() for part in parts) == whole.weights_T.sum()
+    assert sorted(n for part in parts for n in part.lengths) == sorted(whole.lengths)
+
+
+def test_windows_of_one_text():
+    source = Windows(np.arange(1000), length=16, windows_per_step=4, seed=3)
+    (batch,) = source.parts(5, 1)
+    assert batch.lengths == (16,) * 4
+    assert torch.equal(batch.targets_T, batch.ids_T + 1)
+    assert torch.equal(batch.ids_T, source.parts(5, 1)[0].ids_T)
+    assert not torch.equal(batch.ids_T, source.parts(6, 1)[0].ids_T)
