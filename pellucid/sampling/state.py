@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Sequence
+from copy import copy
 from secrets import randbits
 
 from pellucid.sampling.draw import uniform
@@ -16,6 +17,12 @@ class TokenCounts:
         self.in_output = array("q", bytes(8 * len(self.ids)))
         self._place = {token: place for place, token in enumerate(self.ids)}
         self._counted = 0
+
+    def copy(self) -> "TokenCounts":
+        """The same counts, to go another way from here."""
+        twin = copy(self)
+        twin.ids, twin.in_output, twin._place = self.ids[:], self.in_output[:], dict(self._place)
+        return twin
 
     def catch_up(self, output_token_ids: Sequence[int]) -> None:
         """Count the output tokens that came since the last call."""
@@ -86,6 +93,15 @@ class SamplingState:
             self._counts = TokenCounts(self.prompt_token_ids)
         self._counts.catch_up(self.output_token_ids)
         return self._counts
+
+    def ahead(self, token_ids: Sequence[int]) -> "SamplingState":
+        """This sample as it will be if these tokens come next."""
+        if not token_ids:
+            return self
+        twin = copy(self)
+        twin.output_token_ids = [*self.output_token_ids, *token_ids]
+        twin._counts = self.counts().copy() if self.penalised else None
+        return twin
 
     def uniform(self, purpose: str = "token") -> float:
         """This position's random number in [0, 1); each purpose has its own."""
