@@ -27,3 +27,7 @@ class OutOfMemoryError(PellucidError):
 
 class RequestError(PellucidError):
     """A prompt or a sampling parameter that cannot be served."""
+
+
+class QueueFullError(RequestError):
+    """A request that could be served, but not now: as many wait as may."""

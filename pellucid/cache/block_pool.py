@@ -13,6 +13,8 @@ class BlockPool:
 
     def __init__(self, num_blocks: int) -> None:
         self.num_blocks = num_blocks
+        self.num_taken = 0
+        """How often a block went from free to held since the beginning."""
         self._references = [0] * num_blocks
         self._blank = list(range(num_blocks - 1, -1, -1))
         self._idle: OrderedDict[int, None] = OrderedDict()
@@ -50,12 +52,14 @@ class BlockPool:
             self._forget.pop(block)()
         assert self._references[block] == 0
         self._references[block] = 1
+        self.num_taken += 1
         return block
 
     def share(self, block: int) -> None:
         """Hold a block that others may hold too; an idle cached one comes back to life."""
         if self._references[block] == 0:
             del self._idle[block]
+            self.num_taken += 1
         self._references[block] += 1
 
     def release(self, block: int) -> None:

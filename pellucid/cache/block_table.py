@@ -25,6 +25,11 @@ class BlockTable:
         self._num_committed = 0
         self._num_dropped = 0
 
+    @property
+    def num_held(self) -> int:
+        """How many blocks it holds now."""
+        return len(self.blocks) - self._num_dropped
+
     def adopt(self, key: Hashable, token_ids: Sequence[int]) -> int:
         """Begin with the blocks that the prefix cache has for these tokens; how many tokens they hold.
 

@@ -1,0 +1,114 @@
+"""What a step did, as views and metrics read it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from pellucid.cache.block_pool import BlockPool
+from pellucid.engine.choosing import Candidate
+from pellucid.engine.request import Sample
+from pellucid.engine.scheduler import Plan
+
+MOST_WAITING = 256
+
+
+class Work(NamedTuple):
+    """One sample's part of a step."""
+
+    request_id: str
+    sample: int
+    """Which sample of the request."""
+    phase: Literal["prefill", "decode"]
+    """Prefill is computing known tokens: a prompt, or everything again after a preemption."""
+    tokens: int
+    """Tokens computed, drafts included."""
+    hits: int
+    """Tokens that the prefix cache saved, in the step that admitted it."""
+    new_tokens: int
+    """Tokens that came out."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step of the engine; `engine.steps` keeps the latest."""
+
+    number: int
+    """Counts from 0; the ring buffer may have lost the first."""
+    started: float
+    """`time.monotonic()`."""
+    work: tuple[Work, ...]
+    waiting: tuple[tuple[str, int], ...]
+    """(request id, sample index) of those that wait, best rank first; at most 256 are listed."""
+    preempted: tuple[tuple[str, int], ...]
+    blocks_in_use: int
+    blocks_taken: int
+    blocks_freed: int
+    unused_slots: int
+    """Slots of blocks in use that no token fills: the only waste there is."""
+    drafted: int
+    accepted: int
+    schedule_ms: float
+    """Deciding, drafting and building the batch."""
+    model_ms: float
+    sample_ms: float
+    """Choosing tokens and everything after."""
+
+    @property
+    def total_ms(self) -> float:
+        return self.schedule_ms + self.model_ms + self.sample_ms
+
+
+class Recorder:
+    """Notes the state before a step and turns it into a record after."""
+
+    def __init__(self, pool: BlockPool, block_size: int) -> None:
+        self._pool = pool
+        self._block_size = block_size
+        self._number = 0
+        self.begin(0.0)
+
+    def begin(self, now: float) -> None:
+        """A step begins at `now`."""
+        self._started = now
+        self._free, self._taken = self._pool.num_free, self._pool.num_taken
+
+    def end(
+        self,
+        plan: Plan,
+        candidates: Sequence[Candidate],
+        waiting: Sequence[Sample],
+        running: Sequence[Sample],
+        scheduled: float,
+        ran: float,
+        now: float,
+    ) -> StepRecord:
+        """The record of the step that ends at `now`, after it was scheduled and its model had run."""
+        new = {id(candidate.sample): len(candidate.tokens) for candidate in candidates}
+        taken = self._pool.num_taken - self._taken
+        self._number += 1
+        return StepRecord(
+            number=self._number - 1,
+            started=self._started,
+            work=tuple(
+                Work(
+                    share.sample.request.id,
+                    share.sample.index,
+                    "decode" if share.is_decode else "prefill",
+                    share.end - share.start + len(share.drafts),
+                    share.hits,
+                    new.get(id(share.sample), 0),
+                )
+                for share in plan.shares
+            ),
+            waiting=tuple((s.request.id, s.index) for s in waiting[:MOST_WAITING]),
+            preempted=tuple((s.request.id, s.index) for s in plan.preempted),
+            blocks_in_use=self._pool.num_in_use,
+            blocks_taken=taken,
+            blocks_freed=self._pool.num_free - self._free + taken,
+            unused_slots=sum(len(s.table.blocks) * self._block_size - s.num_computed for s in running),
+            drafted=sum(len(share.drafts) for share in plan.shares),
+            accepted=sum(candidate.num_accepted for candidate in candidates),
+            schedule_ms=(scheduled - self._started) * 1e3,
+            model_ms=(ran - scheduled) * 1e3,
+            sample_ms=(now - ran) * 1e3,
+        )

@@ -1,0 +1,36 @@
+"""Runs a batch through a model: copies the blocks that must be copied, then one forward."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pellucid.cache.paged_kv import PagedKV
+from pellucid.engine.batch import Batch
+from pellucid.engine.paged_context import PagedContext
+from pellucid.kernels import Kernels
+from pellucid.layers.context import ForwardContext
+from pellucid.models.decoder import Decoder
+
+Wrap = Callable[[ForwardContext, Batch], ForwardContext]
+"""Given a step's context and batch, gives the context to use instead: a trace's, around the first."""
+
+
+class Runner:
+    """A model, its kernels and its cache."""
+
+    def __init__(self, model: Decoder, kernels: Kernels, kv: PagedKV) -> None:
+        self.model = model
+        self.kernels = kernels
+        self.kv = kv
+        self.device = model.lm_head.weight.device
+
+    @torch.inference_mode()
+    def run(self, batch: Batch, wrap: Wrap | None = None) -> Tensor:
+        """The logits `[R, V]` of the batch's output rows."""
+        self.kv.copy(batch.copies)
+        ctx: ForwardContext = PagedContext(batch, self.kv, self.kernels, self.device)
+        if wrap is not None:
+            ctx = wrap(ctx, batch)
+        logits_RV: Tensor = self.model(torch.from_numpy(batch.ids_T).to(self.device), ctx)
+        return logits_RV
