@@ -17,7 +17,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pellucid.cache.paged_kv import PagedKV
+from pellucid.cache.paged_kv import PagedKV, bytes_per_block
+from pellucid.cache.sizing import size_cache
+from pellucid.device import available_memory
 from pellucid.engine.admission import check_request
 from pellucid.engine.batch import Batch, build_batch
 from pellucid.engine.choosing import Candidate, choose
@@ -46,7 +48,7 @@ class Engine:
         model: Decoder,
         *,
         kernels: Kernels,
-        num_blocks: int,
+        num_blocks: int | None = None,
         block_size: int = 16,
         max_num_seqs: int = 64,
         max_num_batched_tokens: int = 256,
@@ -57,14 +59,26 @@ class Engine:
         kv_dtype: torch.dtype | None = None,
         eos_token_ids: Sequence[int] | None = None,
     ) -> None:
-        """`max_num_batched_tokens` is the budget of one step, raised where it could not hold a token of each
-        sample and one more. `max_model_len` is by default what the model and the cache can hold. With
-        `use_cache=False` every step computes every token anew, to show what the cache is for.
+        """`num_blocks` and `max_model_len` are by default what memory and the model can hold; `cache_size`
+        says what came of it. `max_num_batched_tokens` is the budget of one step, raised where it could not
+        hold a token of each sample and one more. With `use_cache=False` every step computes every token
+        anew, to show what the cache is for. Raises OutOfMemoryError where not even one request fits.
         """
         specs = [module.spec for module in model.attentions]
         windows = [spec.window for spec in specs if spec.window is not None]
-        holds = min(model.config.max_position_embeddings, num_blocks * block_size)
-        self.max_model_len = min(max_model_len or holds, holds)
+        weight = model.lm_head.weight
+        dtype, device = kv_dtype or weight.dtype, weight.device
+        self.cache_size = size_cache(
+            bytes_per_block=bytes_per_block(specs, kernels, block_size=block_size, dtype=dtype),
+            block_size=block_size,
+            max_num_seqs=max_num_seqs,
+            longest=model.config.max_position_embeddings,
+            max_model_len=max_model_len,
+            available=available_memory(device),
+            device=device.type,
+            num_blocks=num_blocks,
+        )
+        self.max_model_len, num_blocks = self.cache_size.max_model_len, self.cache_size.num_blocks
         if not use_cache:
             max_num_batched_tokens = max_num_seqs * self.max_model_len
         self.config = SchedulerConfig(
@@ -76,11 +90,7 @@ class Engine:
             enable_prefix_caching=enable_prefix_caching and use_cache,
         )
         self.scheduler = Scheduler(self.config, model.rotary_regime)
-        weight = model.lm_head.weight
-        kv = PagedKV(
-            specs, kernels, num_blocks=num_blocks, block_size=block_size,
-            dtype=kv_dtype or weight.dtype, device=weight.device,
-        )  # fmt: skip
+        kv = PagedKV(specs, kernels, num_blocks=num_blocks, block_size=block_size, dtype=dtype, device=device)
         self.runner = Runner(model, kernels, kv)
         self.eos_token_ids = tuple(model.config.eos_token_ids if eos_token_ids is None else eos_token_ids)
         self.max_waiting = max_waiting
