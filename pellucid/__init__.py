@@ -1,3 +1,43 @@
 """A transformer engine you can see through: the flat, sorted public API."""
 
+from pellucid.demo import demo
+from pellucid.errors import (
+    ConfigError,
+    OutOfMemoryError,
+    PellucidError,
+    RequestError,
+    SourceError,
+    TokenizerError,
+    WeightsError,
+)
+from pellucid.llm import LLM
+from pellucid.models.config import ModelConfig
+from pellucid.models.loading import load_model
+from pellucid.outputs import CompletionOutput, Piece, RequestOutput
+from pellucid.report import Report
+from pellucid.sampling.logprobs import Logprob
+from pellucid.sampling.params import SamplingParams
+from pellucid.trace.trace import Trace
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "LLM",
+    "CompletionOutput",
+    "ConfigError",
+    "Logprob",
+    "ModelConfig",
+    "OutOfMemoryError",
+    "PellucidError",
+    "Piece",
+    "Report",
+    "RequestError",
+    "RequestOutput",
+    "SamplingParams",
+    "SourceError",
+    "TokenizerError",
+    "Trace",
+    "WeightsError",
+    "demo",
+    "load_model",
+]

@@ -1,7 +1,9 @@
 """Where a model runs and in which numbers: devices, dtypes, and the memory there is."""
 
 import difflib
+import math
 import os
+import time
 from pathlib import Path
 
 import torch
@@ -85,3 +87,15 @@ def human_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     raise AssertionError("unreachable")
+
+
+def read_bandwidth(device: torch.device) -> float:
+    """Bytes a second that the device reads from memory, the best of a few sums over 256 MiB; it takes about a
+    fifth of a second."""
+    numbers = torch.ones(2**26, dtype=torch.float32, device=device)
+    best = math.inf
+    for _ in range(6):
+        start = time.perf_counter()
+        float(numbers.sum())
+        best = min(best, time.perf_counter() - start)
+    return numbers.nbytes / best

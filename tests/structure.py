@@ -8,8 +8,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- tree -->", "<!-- end of tree -->"
 # Each may import those before it, never one after it.
 ORDER = [
-    "errors", "device", "text", "images", "audio", "kernels", "layers", "models", "cache", "sampling", "engine",
-    "trace", "views", "llm", "server", "training", "bundled", "cli",
+    "errors", "device", "report", "text", "images", "audio", "kernels", "layers", "models", "cache", "sampling",
+    "outputs", "engine", "prompts", "answer", "trace", "views", "llm", "demo", "server", "training", "bundled", "cli",
 ]  # fmt: skip
 FOLDERS = ["pellucid", "recipes", "benchmarks", "tests"]
 

@@ -1,0 +1,103 @@
+"""One request's answer as it grows: tokens become text, stop strings end it."""
+
+from collections.abc import Mapping, Sequence
+
+from pellucid.engine.output import Output
+from pellucid.outputs import CompletionOutput, Piece, RequestOutput
+from pellucid.sampling.logprobs import Logprob
+from pellucid.sampling.params import SamplingParams
+from pellucid.sampling.sampler import SampledToken
+from pellucid.sampling.stop import StopChecker
+from pellucid.text import Detokenizer, Tokenizer
+
+
+class SampleText:
+    """The text of one sample, token by token."""
+
+    def __init__(self, tokenizer: Tokenizer, params: SamplingParams) -> None:
+        self._detokenizer = Detokenizer(tokenizer, params.skip_special_tokens)
+        self._stop = StopChecker(
+            params.stop,
+            include_stop_str_in_output=params.include_stop_str_in_output,
+            min_tokens=params.min_tokens,
+        )
+
+    @property
+    def stopped_by(self) -> str | None:
+        """The stop string that ended it."""
+        return self._stop.stopped_by
+
+    def add(self, token_id: int) -> str:
+        """The text that may be shown now that this token has come."""
+        return self._stop.add(self._detokenizer.add(token_id))
+
+    def finish(self) -> str:
+        """What was held back, now that nothing more will come."""
+        if self.stopped_by is not None:
+            return ""
+        rest = self._stop.add(self._detokenizer.finish())
+        return rest if self.stopped_by is not None else rest + self._stop.finish()
+
+
+class Answer:
+    """A request's output while it is made, and the pieces of it that nobody has taken yet."""
+
+    def __init__(self, output: RequestOutput, params: SamplingParams, tokenizer: Tokenizer | None) -> None:
+        self.output = output
+        self._params = params
+        self._tokenizer = tokenizer
+        self._texts: dict[int, SampleText] = {}
+        self._shown: dict[int, str] = {}
+        self._pieces: list[Piece] = []
+
+    def on_token(self, index: int, token_id: int) -> str | None:
+        """Turn one token of sample `index` into text; a stop string that is now complete is given back."""
+        if self._tokenizer is None:
+            return None
+        if index not in self._texts:
+            self._texts[index] = SampleText(self._tokenizer, self._params)
+        self._shown[index] = self._shown.get(index, "") + self._texts[index].add(token_id)
+        return self._texts[index].stopped_by
+
+    def take(self, news: Output) -> None:
+        """What the engine tells of one sample after a step: its new tokens, and why it ended if it did."""
+        sample = self.output.outputs[news.index]
+        self.output.num_cached_tokens = max(self.output.num_cached_tokens, news.num_cached_tokens)
+        if news.prompt_logprobs is not None:
+            self.output.prompt_logprobs = [
+                found and self._with_texts(found) for found in news.prompt_logprobs
+            ]
+        for token in news.tokens:
+            sample.token_ids.append(token.token_id)
+            if token.top:
+                self._take_logprobs(sample, token)
+        text = self._shown.pop(news.index, "")
+        if news.finish_reason is not None:
+            text += self._texts[news.index].finish() if news.index in self._texts else ""
+            sample.finish_reason, sample.stop_reason = news.finish_reason, news.stop_reason
+            sample.error = news.error
+        sample.text += text
+        new_ids = [token.token_id for token in news.tokens]
+        self._pieces.append(Piece(text, new_ids, news.index, news.finish_reason, self.output))
+
+    def _take_logprobs(self, sample: CompletionOutput, token: SampledToken) -> None:
+        if sample.logprobs is None:
+            sample.logprobs, sample.cumulative_logprob = [], 0.0
+        sample.logprobs.append(self._with_texts(token.top))
+        sample.cumulative_logprob = (sample.cumulative_logprob or 0.0) + token.top[token.token_id].logprob
+
+    def _with_texts(self, found: Mapping[int, Logprob]) -> Mapping[int, Logprob]:
+        if self._tokenizer is not None:
+            for token_id, piece in zip(found, self._tokenizer.pieces(list(found)), strict=True):
+                found[token_id].decoded_token = piece
+        return found
+
+    def take_pieces(self) -> Sequence[Piece]:
+        """What has come since the last call."""
+        pieces, self._pieces = self._pieces, []
+        return pieces
+
+
+def empty_output(request_id: str, prompt: str | None, token_ids: list[int], n: int) -> RequestOutput:
+    """A request before its first token."""
+    return RequestOutput(request_id, prompt, token_ids, [CompletionOutput(index) for index in range(n)])

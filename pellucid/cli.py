@@ -1,0 +1,207 @@
+"""The command line: `pellucid demo | run | chat | see | models`."""
+
+import dataclasses
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pellucid.demo import BUNDLED, QUESTION
+from pellucid.demo import demo as run_demo
+from pellucid.errors import PellucidError, RequestError
+from pellucid.llm import LLM
+from pellucid.models.hub import bundled_models
+from pellucid.sampling.params import SamplingParams
+from pellucid.views import terminal
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="A transformer engine you can see through.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[str, typer.Option("--model", "-m", help="Bundled name, local folder or hub id.")]
+MaxTokens = Annotated[int, typer.Option("--max-tokens", "-n", help="At most this many new tokens.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Prompts = Annotated[list[str] | None, typer.Argument(help="One or more prompts; - reads standard input.")]
+
+
+@app.command()
+def demo(
+    model: Annotated[str, typer.Argument(help="Bundled name, local folder or hub id.")] = BUNDLED,
+    prompt: Annotated[str, typer.Argument(help="What to ask.")] = QUESTION,
+    max_tokens: Annotated[int, typer.Argument(help="At most this many new tokens.")] = 128,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Ask a model, watch the answer being made, then read what happened and how fast."""
+    console = Console(highlight=False, file=sys.stderr if as_json else sys.stdout)
+    report = run_demo(model, prompt, max_tokens, console=console, dtype=dtype, device=device)
+    if as_json:
+        print_json(report.as_dict())
+
+
+@app.command()
+def run(
+    prompts: Prompts = None,
+    file: Annotated[Path | None, typer.Option(help="Read prompts from a file, one a line.")] = None,
+    model: Model = BUNDLED,
+    max_tokens: MaxTokens = 64,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    top_p: Annotated[float | None, typer.Option()] = None,
+    top_k: Annotated[int | None, typer.Option()] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same text.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="Stop at this text; may be given again.")] = None,
+    logprobs: Annotated[int | None, typer.Option(help="Also the likeliest tokens of each step.")] = None,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Continue prompts as they are, all of them in one batch; a single one is streamed."""
+    texts = read_prompts(prompts or [], file)
+    llm = LLM(model, dtype=dtype, device=device)
+    given = {
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "seed": seed,
+        "stop": stop,
+        "logprobs": logprobs,
+    }
+    params = llm.default_sampling_params(
+        max_tokens=max_tokens, **{name: value for name, value in given.items() if value is not None}
+    )
+    if len(texts) == 1 and not as_json:
+        stream_text(llm, texts[0], params)
+        return
+    outputs = llm.generate(texts, params)
+    if as_json:
+        print_json([dataclasses.asdict(output) for output in outputs])
+        return
+    for output in outputs:
+        print(f"{output.prompt}{output.outputs[0].text}\n")
+
+
+@app.command()
+def chat(
+    model: Annotated[str, typer.Argument(help="Bundled name, local folder or hub id.")] = BUNDLED,
+    system: Annotated[str | None, typer.Option(help="A system turn to begin with.")] = None,
+    max_tokens: MaxTokens = 512,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+) -> None:
+    """Talk with a model. It keeps its turns, and their keys and values stay in the cache."""
+    llm = LLM(model, dtype=dtype, device=device)
+    given = {} if temperature is None else {"temperature": temperature}
+    params = llm.default_sampling_params(max_tokens=max_tokens, **given)
+    turns = [{"role": "system", "content": system}] if system else []
+    print("Ctrl-C ends an answer; Ctrl-D, or an empty line, ends the conversation.", file=sys.stderr)
+    while question := ask():
+        turns.append({"role": "user", "content": question})
+        turns.append({"role": "assistant", "content": answer(llm, turns, params)})
+
+
+@app.command()
+def see(
+    prompts: Prompts = None,
+    file: Annotated[Path | None, typer.Option(help="Read the prompt from a file.")] = None,
+    model: Model = BUNDLED,
+    max_tokens: MaxTokens = 8,
+    layer: Annotated[int | None, typer.Option(help="Whose attention to show; the last by default.")] = None,
+    head: Annotated[int, typer.Option(help="Which head of it.")] = 0,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+) -> None:
+    """Look inside a run: attention, logit lens, the likeliest tokens of every step."""
+    texts = read_prompts(prompts or [], file)
+    if len(texts) != 1:
+        raise RequestError(f"see shows one prompt at a time; {len(texts)} were given")
+    trace = LLM(model, dtype=dtype, device=device).trace(texts[0], max_tokens=max_tokens)
+    terminal.show(trace, layer=layer, head=head)
+
+
+@app.command()
+def models() -> None:
+    """List the models that can be opened by name."""
+    for name, folder in bundled_models().items():
+        print(f"{name}\t{folder}")
+
+
+def read_prompts(arguments: list[str], file: Path | None) -> list[str]:
+    """The prompts of a command: its arguments, a file's lines, or standard input for `-` or a pipe."""
+    texts = list(arguments)
+    if file is not None:
+        try:
+            texts += file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"{file}: cannot be read as text: {error}") from error
+    elif not texts and not sys.stdin.isatty():
+        texts = ["-"]
+    texts = [sys.stdin.read().removesuffix("\n") if text == "-" else text for text in texts]
+    if not [text for text in texts if text]:
+        raise RequestError("there is no prompt; give it as an argument, with --file, or on standard input")
+    return [text for text in texts if text]
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def stream_text(llm: LLM, prompt: str, params: SamplingParams) -> None:
+    """Print a prompt and its continuation as it is made."""
+    print(prompt, end="", flush=True)
+    for piece in llm.stream(prompt, params):
+        print(piece.text, end="", flush=True)
+    print()
+
+
+def ask() -> str:
+    """The next line a person types; empty at the end of input."""
+    try:
+        return input("\n> ").strip()
+    except EOFError:
+        return ""
+
+
+def answer(llm: LLM, turns: list[dict[str, str]], params: SamplingParams) -> str:
+    """Stream one answer; Ctrl-C ends it and keeps what there is."""
+    text = ""
+    pieces = llm.stream_chat(turns, params)
+    try:
+        for piece in pieces:
+            text += piece.text
+            print(piece.text, end="", flush=True)
+    except KeyboardInterrupt:
+        pieces.close()
+        print(" …", end="")
+    print()
+    return text
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one message on standard error and exit code 2."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("pellucid").setLevel(logging.INFO)
+    try:
+        app()
+    except PellucidError as error:
+        print(f"pellucid: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # whoever read our output has gone; say nothing more, not even while Python closes the stream
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,310 @@
+"""LLM: a checkpoint with its tokenizer on the paged engine; generate, stream, chat, trace."""
+
+import itertools
+import logging
+import os
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
+
+import torch
+from rich.progress import Progress
+
+from pellucid.answer import Answer, empty_output
+from pellucid.device import resolve_device
+from pellucid.engine.batch import Batch
+from pellucid.engine.engine import Engine
+from pellucid.engine.request import Request
+from pellucid.errors import RequestError, TokenizerError
+from pellucid.kernels import torch_ops
+from pellucid.layers.context import ForwardContext
+from pellucid.models.loading import load_checkpoint, open_checkpoint
+from pellucid.outputs import Piece, RequestOutput
+from pellucid.prompts import Prompt, PromptReader, ReadPrompt
+from pellucid.sampling.defaults import GenerationDefaults, in_words
+from pellucid.sampling.params import SamplingParams
+from pellucid.text import load_tokenizer
+from pellucid.trace.record import Record, TracingContext, Watched
+from pellucid.trace.trace import Trace
+from pellucid.views import terminal
+
+log = logging.getLogger(__name__)
+
+Message = Mapping[str, Any]
+"""`{"role": "user", "content": "..."}`, with whatever else the checkpoint's template reads."""
+
+
+class LLM:
+    """One model, its tokenizer and its engine; many requests at once."""
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        dtype: str | torch.dtype = "auto",
+        device: str | torch.device = "auto",
+        max_model_len: int | None = None,
+        block_size: int = 16,
+        num_gpu_blocks_override: int | None = None,
+        enable_prefix_caching: bool = True,
+        max_num_batched_tokens: int = 256,
+        max_num_seqs: int = 64,
+        use_cache: bool = True,
+        skip_tokenizer_init: bool = False,
+        revision: str | None = None,
+        token: str | None = None,
+    ) -> None:
+        """Open `model`: a bundled name, a local folder or a hub id.
+
+        `dtype`, `device`: "auto" is the published dtype, and the best device there is. `max_model_len`: the
+        longest prompt and answer together, the model's own limit by default. `num_gpu_blocks_override`: how
+        many blocks of `block_size` tokens the KV cache has, on whatever device; as many as fit by default.
+        `use_cache=False` computes every token anew each step: same tokens, far more work.
+
+        Raises PellucidError saying what is wrong and what to do.
+        """
+        checkpoint = open_checkpoint(model, revision=revision, token=token)
+        self.name = checkpoint.source.name
+        self.config = checkpoint.config
+        self.device = resolve_device(device)
+        self.model = load_checkpoint(checkpoint, dtype=dtype, device=self.device)
+        self.tokenizer = None if skip_tokenizer_init else load_tokenizer(checkpoint.folder)
+        self.block_size = block_size
+        self._defaults = GenerationDefaults(checkpoint.generation)
+        self.engine = Engine(
+            self.model,
+            kernels=torch_ops,
+            block_size=block_size,
+            num_blocks=num_gpu_blocks_override or 1024,
+            max_model_len=max_model_len,
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            enable_prefix_caching=enable_prefix_caching,
+            use_cache=use_cache,
+            eos_token_ids=self._defaults.eos_token_ids or self.config.eos_token_ids,
+        )
+        self._reader = PromptReader(self.tokenizer, self.config.vocab_size, self.engine.max_model_len)
+        self._answers: dict[str, Answer] = {}
+        self._records: dict[str, Record] = {}
+        self._numbers = itertools.count()
+        if checkpoint.generation:
+            said = in_words(self.default_sampling_params())
+            log.info("%s: by its generation_config.json, tokens are %s", self.name, said)
+
+    def generate(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        use_tqdm: bool = True,
+    ) -> list[RequestOutput]:
+        """Continue one prompt or many, as they are, all in one running batch; outputs in the order given.
+
+        One SamplingParams for all, or a list as long as the prompts; None is what generation_config.json
+        says. Raises RequestError for a prompt or parameter that cannot be served, before anything runs.
+        """
+        several = _as_list(prompts)
+        each = self._params_for(sampling_params, len(several))
+        read = [self._reader.read(prompt) for prompt in several]
+        return self._finish([self._add(*pair) for pair in zip(read, each, strict=True)], use_tqdm)
+
+    def stream(
+        self, prompt: Prompt, sampling_params: SamplingParams | None = None
+    ) -> Generator[Piece, None, None]:
+        """Continue one prompt, a piece at a time as it is made. Closing the iterator aborts the request.
+
+        Several streams may be under way at once; they share the engine's steps.
+        """
+        read = self._reader.read(prompt)
+        return self._stream(self._add(read, sampling_params or self.default_sampling_params()))
+
+    def chat(
+        self,
+        messages: Sequence[Message] | Sequence[Sequence[Message]],
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        use_tqdm: bool = True,
+        **template_variables: Any,
+    ) -> list[RequestOutput]:
+        """Answer one conversation or many, through the checkpoint's chat template.
+
+        Earlier turns that the prefix cache still holds are not computed again. Raises TokenizerError where
+        the checkpoint has no template.
+        """
+        many = [messages] if messages and isinstance(messages[0], Mapping) else messages
+        read = [self._render(m, tools, template_variables) for m in many]  # type: ignore[arg-type]  # checked there
+        each = self._params_for(sampling_params, len(read))
+        return self._finish([self._add(*pair) for pair in zip(read, each, strict=True)], use_tqdm)
+
+    def stream_chat(
+        self,
+        messages: Sequence[Message],
+        sampling_params: SamplingParams | None = None,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **template_variables: Any,
+    ) -> Generator[Piece, None, None]:
+        """Answer one conversation, a piece at a time as it is made."""
+        read = self._render(messages, tools, template_variables)
+        return self._stream(self._add(read, sampling_params or self.default_sampling_params()))
+
+    def trace(
+        self, prompt: Prompt, max_tokens: int = 0, sampling_params: SamplingParams | None = None
+    ) -> Trace:
+        """Run a prompt, and `max_tokens` greedy tokens after it, keeping every number inside.
+
+        Other requests of the same step run at full speed. With `sampling_params` the tokens are chosen as
+        they say instead.
+        """
+        read = self._reader.read(prompt)
+        params = sampling_params or SamplingParams(temperature=0.0, max_tokens=max(1, max_tokens))
+        request_id = self._add(read, params, traced=True)
+        record = self._records[request_id]
+        try:
+            (output,) = self._finish([request_id], use_tqdm=False)
+        finally:
+            del self._records[request_id]
+        generated = output.outputs[0].token_ids if max_tokens or sampling_params else []
+        ids = read.token_ids + generated
+        return Trace(self.model, record, ids, len(read.token_ids), self.text_of, terminal.show)
+
+    def default_sampling_params(self, **changes: Any) -> SamplingParams:
+        """What generation_config.json says, greedy where it does not say `do_sample`, with these changes."""
+        return self._defaults.params(**changes)
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the checkpoint was published with a chat template."""
+        return self.tokenizer is not None and self.tokenizer.chat_template is not None
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the model has learned; a tied table counts once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def weight_bytes(self) -> int:
+        """What the weights take in memory."""
+        return sum(parameter.nbytes for parameter in self.model.parameters())
+
+    @property
+    def weight_bytes_per_token(self) -> int:
+        """The weights that one decoding step reads: all but a table of which it takes one row."""
+        tied = self.config.tie_word_embeddings
+        return self.weight_bytes - (0 if tied else self.model.embed_tokens.weight.nbytes)
+
+    @property
+    def dtype_name(self) -> str:
+        """The dtype of the weights that multiply."""
+        return str(self.model.lm_head.weight.dtype).removeprefix("torch.")
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """What one token's keys and values take in all layers together."""
+        itemsize = self.model.lm_head.weight.itemsize
+        specs = [module.spec for module in self.model.attentions]
+        return sum(2 * spec.num_kv_heads * spec.head_dim * itemsize for spec in specs)
+
+    def text_of(self, token_id: int) -> str:
+        """One token as a person would read it."""
+        return self.pieces([token_id])[0]
+
+    def pieces(self, token_ids: Sequence[int]) -> list[str]:
+        """Each token as a person would read it; its number where there is no tokenizer."""
+        return self.tokenizer.pieces(token_ids) if self.tokenizer else [str(i) for i in token_ids]
+
+    def _render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None,
+        variables: Mapping[str, Any],
+    ) -> ReadPrompt:
+        if self.tokenizer is None or self.tokenizer.chat_template is None:
+            raise TokenizerError(
+                f"{self.name} has no chat template; use generate() or stream() with a prompt as it was "
+                "trained on"
+            )
+        text = self.tokenizer.chat_template.render(messages, tools, **variables)
+        return self._reader.read(text, add_special_tokens=False)
+
+    def _params_for(
+        self, given: SamplingParams | Sequence[SamplingParams] | None, count: int
+    ) -> Sequence[SamplingParams]:
+        if given is None:
+            given = self.default_sampling_params()
+        if isinstance(given, SamplingParams):
+            return [given] * count
+        if len(given) != count:
+            raise RequestError(
+                f"{count} prompts and {len(given)} SamplingParams were given; give one for all, or one "
+                "for each"
+            )
+        return given
+
+    def _add(self, read: ReadPrompt, params: SamplingParams, *, traced: bool = False) -> str:
+        request_id = str(next(self._numbers))
+        output = empty_output(request_id, read.text, read.token_ids, params.n)
+        answer = Answer(output, params, self.tokenizer)
+        self.engine.add(
+            Request(
+                id=request_id,
+                prompt_token_ids=read.token_ids,
+                params=params,
+                whole_prompt=traced,
+                on_token=answer.on_token,
+            )
+        )
+        self._answers[request_id] = answer
+        if traced:
+            self._records[request_id] = Record()
+        return request_id
+
+    def _step(self) -> None:
+        for output in self.engine.step(self._watch if self._records else None):
+            self._answers[output.request_id].take(output)
+
+    def _watch(self, inside: ForwardContext, batch: Batch) -> ForwardContext:
+        watched = []
+        for i, share in enumerate(batch.shares):
+            record = self._records.get(share.sample.request.id)
+            if record is not None:
+                first, end = batch.query_starts_N1[i : i + 2].tolist()
+                watched.append(Watched(record, slice(first, end), share.start))
+        return TracingContext(inside, watched) if watched else inside
+
+    def _finish(self, request_ids: Sequence[str], use_tqdm: bool) -> list[RequestOutput]:
+        answers = [self._answers[request_id] for request_id in request_ids]
+        shown = use_tqdm and len(answers) > 1 and sys.stderr.isatty()
+        try:
+            with Progress(transient=True, disable=not shown) as progress:
+                bar = progress.add_task("prompts", total=len(answers))
+                while waiting := [a for a in answers if not a.output.finished]:
+                    progress.update(bar, completed=len(answers) - len(waiting))
+                    self._step()
+        finally:
+            self._forget(request_ids)
+        return [answer.output for answer in answers]
+
+    def _stream(self, request_id: str) -> Generator[Piece, None, None]:
+        answer = self._answers[request_id]
+        try:
+            while True:
+                yield from answer.take_pieces()
+                if answer.output.finished:
+                    return
+                self._step()
+        finally:
+            self._forget([request_id])
+
+    def _forget(self, request_ids: Sequence[str]) -> None:
+        for request_id in request_ids:
+            if not self._answers.pop(request_id).output.finished:
+                self.engine.abort(request_id)
+
+
+def _as_list(prompts: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:
+    """One prompt as a list of one. A list of ids is one prompt; a list of anything else is many."""
+    if isinstance(prompts, str | Mapping) or (prompts and isinstance(prompts[0], int)):
+        return [prompts]  # type: ignore[list-item]  # the other reading was ruled out
+    return prompts  # type: ignore[return-value]

@@ -1,0 +1,79 @@
+"""What a caller may give as a prompt, and the token ids it becomes, checked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pellucid.errors import RequestError
+from pellucid.text import Tokenizer
+
+Prompt = str | Sequence[int] | Mapping[str, Any]
+"""A text, its token ids, or `{"prompt": text}` or `{"prompt_token_ids": ids}`."""
+
+
+@dataclass(frozen=True)
+class ReadPrompt:
+    """A prompt as text, where it was one, and as ids."""
+
+    text: str | None
+    token_ids: list[int]
+
+
+@dataclass(frozen=True)
+class PromptReader:
+    """Reads prompts for one model. Every refusal is a RequestError that says what would do."""
+
+    tokenizer: Tokenizer | None
+    vocab_size: int
+    max_model_len: int
+
+    def read(self, prompt: Prompt, *, add_special_tokens: bool = True) -> ReadPrompt:
+        """The prompt's ids; a text is encoded with the special tokens its tokenizer was published with."""
+        text, ids = self._split(prompt)
+        if text is not None:
+            if not text:
+                raise RequestError("the prompt is empty; give at least one character")
+            if self.tokenizer is None:
+                raise RequestError(
+                    "this LLM has no tokenizer (skip_tokenizer_init), so it takes {'prompt_token_ids': [...]}"
+                )
+            ids = self.tokenizer.encode(text, add_special_tokens)
+        return ReadPrompt(text, self._checked(ids))
+
+    def _split(self, prompt: Prompt) -> tuple[str | None, Sequence[Any]]:
+        if isinstance(prompt, str):
+            return prompt, ()
+        if isinstance(prompt, Mapping):
+            if isinstance(prompt.get("prompt_token_ids"), Sequence):
+                return None, prompt["prompt_token_ids"]
+            if isinstance(prompt.get("prompt"), str):
+                return prompt["prompt"], ()
+        elif isinstance(prompt, Sequence):
+            return None, prompt
+        raise RequestError(
+            f"a prompt of type {type(prompt).__name__} cannot be read; give a text, or "
+            "{'prompt_token_ids': [1, 2, 3]}"
+        )
+
+    def _checked(self, ids: Sequence[Any]) -> list[int]:
+        if not ids:
+            raise RequestError("the prompt has no tokens; give at least one")
+        for at, token in enumerate(ids):
+            if not _is_whole(token) or not 0 <= token < self.vocab_size:
+                raise RequestError(
+                    f"prompt token {at} is {token!r}; this model's token ids are whole numbers from 0 to "
+                    f"{self.vocab_size - 1}"
+                )
+        if len(ids) >= self.max_model_len:
+            raise RequestError(
+                f"the prompt has {len(ids)} tokens; prompt and answer together may have "
+                f"{self.max_model_len}, so give at most {self.max_model_len - 1}, or raise max_model_len if "
+                "the model allows it"
+            )
+        return [int(token) for token in ids]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
