@@ -5,9 +5,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pellucid.kernels.spec import AttentionSpec, KVBlocks, PagedSegments, Segments
+from pellucid.kernels.spec import AttentionSpec, KVBlocks, PagedSegments, QuantisedWeight, Segments
 
-__all__ = ["AttentionSpec", "KVBlocks", "Kernels", "PagedSegments", "Segments"]
+__all__ = ["AttentionSpec", "KVBlocks", "Kernels", "PagedSegments", "QuantisedWeight", "Segments"]
 
 
 class Kernels(Protocol):
@@ -19,7 +19,11 @@ class Kernels(Protocol):
 
     def embedding(self, ids_T: Tensor, weight_VD: Tensor) -> Tensor: ...
 
+    def embedding_quantised(self, ids_T: Tensor, weight: QuantisedWeight) -> Tensor: ...
+
     def linear(self, x_TI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor: ...
+
+    def linear_quantised(self, x_TI: Tensor, weight: QuantisedWeight, bias_O: Tensor | None) -> Tensor: ...
 
     def rms_norm(self, x: Tensor, weight_D: Tensor, eps: float) -> Tensor: ...
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.kernels.spec import AttentionSpec, KVBlocks, PagedSegments, Segments
+from pellucid.kernels.packing import unpack, unpack_rows
+from pellucid.kernels.spec import AttentionSpec, KVBlocks, PagedSegments, QuantisedWeight, Segments
 
 
 def embedding(ids_T: Tensor, weight_VD: Tensor) -> Tensor:
@@ -23,6 +24,16 @@ def embedding(ids_T: Tensor, weight_VD: Tensor) -> Tensor:
 def linear(x_TI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
     """`x Wᵀ + b`."""
     return F.linear(x_TI, weight_OI, bias_O)
+
+
+def linear_quantised(x_TI: Tensor, weight: QuantisedWeight, bias_O: Tensor | None) -> Tensor:
+    """`x Wᵀ + b` with the weight unpacked to x's dtype."""
+    return linear(x_TI, unpack(weight).to(x_TI.dtype), bias_O)
+
+
+def embedding_quantised(ids_T: Tensor, weight: QuantisedWeight) -> Tensor:
+    """Row `id` of the unpacked table for each token, float32."""
+    return unpack_rows(weight, ids_T)
 
 
 def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:

@@ -5,9 +5,11 @@ Letters: T tokens of the batch, H query heads, G KV heads, K head size, N sequen
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
+
+QuantisedFormat = Literal["int8", "int4"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,3 +62,20 @@ class KVBlocks:
     k: Tensor
     v: Tensor
     block_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuantisedWeight:
+    """A weight matrix [O, I] in 8 or 4 bits, every 32 inputs of an output sharing a scale: `w = scale * q`.
+
+    Packed 16 outputs side by side as kernels/packing.py says; outputs beyond the last and inputs beyond the
+    last are zeros.
+    """
+
+    format: QuantisedFormat
+    outputs: int
+    inputs: int
+    values: Tensor
+    """uint8 `[blocks of 16 outputs, groups of 32 inputs, bytes]`."""
+    scales: Tensor
+    """float16 `[blocks of 16 outputs, groups of 32 inputs, 16]`."""

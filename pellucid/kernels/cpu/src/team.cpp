@@ -1,0 +1,204 @@
+// How a tape gets its threads.
+//
+// The threads are those of torch's own OpenMP pool where there is one (Python hands us its entry points, see
+// ../library.py): two pools in one process would spin against each other, each waiting for cores that the other
+// burns. A whole tape is one parallel region, and between operations the threads meet at a spinning barrier: waking
+// a sleeping thread costs more than a small operation takes.
+//
+// When another process takes one of our cores, every meeting waits until the scheduler gives it back. We notice
+// (a meeting that takes longer than any operation should) and run alone for a while, then try again.
+#include "team.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "threads.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace pellucid {
+
+using Clock = std::chrono::steady_clock;
+
+static inline void relax() {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+class Barrier {
+  public:
+    void meet(int count) {
+        const uint32_t round = round_.load(std::memory_order_relaxed);
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count) {
+            arrived_.store(0, std::memory_order_relaxed);
+            round_.store(round + 1, std::memory_order_release);
+            return;
+        }
+        for (int spins = 0; round_.load(std::memory_order_acquire) == round; spins++) {
+            relax();
+            if (spins == kPatience) {
+                wait_long(round);
+                return;
+            }
+        }
+    }
+    int64_t nanoseconds_waited() const { return waited_.load(std::memory_order_relaxed); }
+
+  private:
+    static constexpr int kPatience = 4000;  // some 50 to 200 µs
+
+    void wait_long(uint32_t round) {
+        const auto start = Clock::now();
+        while (round_.load(std::memory_order_acquire) == round) {
+            for (int i = 0; i < 64; i++) relax();
+            std::this_thread::yield();
+        }
+        waited_.fetch_add(std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count());
+    }
+
+    alignas(64) std::atomic<int> arrived_{0};
+    alignas(64) std::atomic<uint32_t> round_{0};
+    alignas(64) std::atomic<int64_t> waited_{0};
+};
+
+void Worker::meet() const {
+    if (count > 1) barrier->meet(count);
+}
+
+namespace {
+
+OpenMp open_mp{};
+
+// Threads of our own, for a process whose torch brings no OpenMP that we can share. They sleep between tapes.
+class Pool {
+  public:
+    void run(int count, void (*body)(void*, int, int), void* data) {
+        std::lock_guard<std::mutex> one_at_a_time(busy_);
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            while (static_cast<int>(threads_.size()) < count - 1) {
+                const int id = static_cast<int>(threads_.size()) + 1;
+                threads_.emplace_back([this, id] { serve(id); });
+                threads_.back().detach();
+            }
+            body_ = body, data_ = data, count_ = count, left_ = count - 1, round_++;
+        }
+        wake_.notify_all();
+        body(data, 0, count);
+        std::unique_lock<std::mutex> lock(mutex_);
+        done_.wait(lock, [this] { return left_ == 0; });
+    }
+
+  private:
+    void serve(int id) {
+        uint64_t seen = 0;
+        std::unique_lock<std::mutex> lock(mutex_);
+        for (;;) {
+            wake_.wait(lock, [&] { return round_ != seen; });
+            seen = round_;
+            if (id >= count_) continue;
+            const auto body = body_;
+            void* data = data_;
+            const int count = count_;
+            lock.unlock();
+            body(data, id, count);
+            lock.lock();
+            if (--left_ == 0) done_.notify_one();
+        }
+    }
+
+    std::mutex busy_, mutex_;
+    std::condition_variable wake_, done_;
+    std::vector<std::thread> threads_;
+    void (*body_)(void*, int, int) = nullptr;
+    void* data_ = nullptr;
+    int count_ = 0, left_ = 0;
+    uint64_t round_ = 0;
+};
+
+struct Region {
+    void (*body)(void*, int, int);
+    void* data;
+};
+
+void openmp_entry(void* pointer) {
+    const Region& region = *static_cast<Region*>(pointer);
+    region.body(region.data, open_mp.thread_number(), open_mp.thread_count());
+}
+
+// Whether to trust the other cores. Waits of more than a tenth of a run, twice in a row, mean that somebody else
+// is on one of them.
+class Company {
+  public:
+    int wanted(int most) {
+        if (most < 2 || Clock::now() >= alone_until_) return most;
+        return 1;
+    }
+    void ran(int count, int64_t waited, int64_t took) {
+        if (count < 2) return;
+        const bool stalled = waited > 500'000 && waited * 10 > took;
+        stalls_ = stalled ? stalls_ + 1 : 0;
+        if (stalls_ == 0) patience_ = std::chrono::milliseconds(100);
+        if (stalls_ >= (burnt_ ? 1 : 2)) {
+            alone_until_ = Clock::now() + patience_;
+            patience_ = patience_ < std::chrono::milliseconds(1600) ? patience_ * 2 : patience_;
+            stalls_ = 0;
+            burnt_ = true;
+        } else if (!stalled) {
+            burnt_ = false;
+        }
+    }
+
+  private:
+    Clock::time_point alone_until_{};
+    std::chrono::milliseconds patience_{100};
+    int stalls_ = 0;
+    bool burnt_ = false;
+};
+
+thread_local Company company;
+
+}  // namespace
+
+void share_openmp(const OpenMp& functions) { open_mp = functions; }
+
+bool shares_openmp() { return open_mp.parallel != nullptr; }
+
+int threads_to_use(int most) { return company.wanted(most); }
+
+void run_team(int count, void (*body)(void*, const Worker&), void* data, uint8_t* shared, uint8_t* own,
+              size_t own_bytes) {
+    struct Job {
+        void (*body)(void*, const Worker&);
+        void* data;
+        uint8_t *shared, *own;
+        size_t own_bytes;
+        Barrier barrier;
+    } job{body, data, shared, own, own_bytes, {}};
+    const auto entry = [](void* pointer, int id, int workers) {
+        Job& j = *static_cast<Job*>(pointer);
+        j.body(j.data, Worker{id, workers, &j.barrier, j.shared, j.own + static_cast<size_t>(id) * j.own_bytes});
+    };
+    if (count < 2) return entry(&job, 0, 1);
+    const auto start = Clock::now();
+    if (open_mp.parallel) {
+        Region region{entry, &job};
+        open_mp.parallel(openmp_entry, &region, static_cast<unsigned>(count), 0);
+    } else {
+        static Pool& pool = *new Pool;  // never destroyed: its threads may outlive the library's statics
+        pool.run(count, entry, &job);
+    }
+    const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+    company.ran(count, job.barrier.nanoseconds_waited(), took);
+}
+
+}  // namespace pellucid
