@@ -27,7 +27,8 @@ class Source:
     """Where a model's files are, and how the name was understood."""
 
     name: str
-    folder: Path
+    path: Path
+    """A checkpoint folder."""
     kind: str
     """"bundled", "local folder" or "hub"."""
 

@@ -1,9 +1,7 @@
 """Which family reads which `model_type`."""
 
 import difflib
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pellucid.errors import ConfigError
@@ -38,14 +36,3 @@ def read_config(fields: Mapping[str, Any], where: str = "config.json") -> tuple[
     config = family.read_config(published)
     published.refuse_unread()
     return family, config
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises ConfigError naming the file."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path}: holds a JSON {type(value).__name__}; it must be an object")
-    return value

@@ -1,28 +1,25 @@
-"""Streams safetensors files through a family's map into a body that was built without memory.
+"""Brings published tensors to their places in a body that was built without memory.
 
 Letters: O outputs, I inputs.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pellucid.errors import WeightsError
 from pellucid.layers.linear import FusedLinear
 from pellucid.layers.norm import LayerNorm, RMSNorm
+from pellucid.models.body import Body
 from pellucid.models.family import Family
-from pellucid.models.registry import read_json
+from pellucid.models.stored import StoredTensor
 
-REOPEN_BYTES = 64 * 2**20
-"""A file is mapped anew after this much was read of it, so that its pages do not stay resident."""
-
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
+PIECE_VALUES = 4 * 2**20
+"""How many numbers are on their way at a time: what loading needs beside the weights themselves."""
 
 
 @dataclass(frozen=True)
@@ -35,140 +32,108 @@ class Target:
     transform: Callable[[Tensor], Tensor] | None
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint folder: all shards of the index, or the single file.
+Placement = tuple[StoredTensor, Target]
 
-    Raises WeightsError naming what is missing.
+
+def place(body: Body, family: Family, stored: Sequence[StoredTensor], where: Path) -> list[Placement]:
+    """Each tensor of the files with the place it goes to, in the files' order. Reads no weights.
+
+    `where` names the checkpoint in messages. Raises WeightsError naming file and tensor for one that is
+    missing, unknown, there twice, misshaped or no number.
     """
-    index = folder / INDEX
-    if index.exists():
-        shards = read_json(index).get("weight_map")
-        if not isinstance(shards, dict) or not all(isinstance(s, str) for s in shards.values()):
-            raise WeightsError(f"{index}: `weight_map` must map tensor names to file names")
-        files = [folder / name for name in sorted(set(shards.values()))]
-        if any(file.parent.resolve() != folder.resolve() for file in files):
-            raise WeightsError(f"{index}: `weight_map` names a file outside {folder}")
-        missing = [file.name for file in files if not file.exists()]
-        if missing:
+    wanted = targets(body, family)
+    skip = ignorable(body, family)
+    shapes = {name: parameter.shape for name, parameter in body.named_parameters()}
+    found: dict[str, StoredTensor] = {}
+    for tensor in stored:
+        name = _without_prefix(tensor.name, wanted, family)
+        if name in found:
+            raise WeightsError(f"{tensor.file}: tensor {tensor.name!r} is also in {found[name].file}")
+        if name in wanted:
+            found[name] = tensor
+        elif not skip.fullmatch(name):
             raise WeightsError(
-                f"{folder}: {len(missing)} of {len(files)} shards are missing: {', '.join(missing[:3])}; "
-                "download the checkpoint again, or copy them beside the index"
+                f"{tensor.file}: tensor {tensor.name!r} has no place in this {family.model_type}; either the "
+                "config does not belong to these weights, or the file holds more than this model"
             )
-        return files
-    if (folder / SINGLE).exists():
-        return [folder / SINGLE]
-    others = sorted(file.name for file in folder.glob("*.safetensors"))
-    if len(others) == 1:
-        return [folder / others[0]]
-    if others:
+    if missing := sorted(wanted.keys() - found.keys()):
         raise WeightsError(
-            f"{folder}: {', '.join(others[:3])} are there, but no {INDEX} says what is in which"
+            f"{where}: {len(missing)} of the {len(wanted)} tensors that this {family.model_type} needs are "
+            f"in no file, among them {', '.join(missing[:3])}; the checkpoint is incomplete, or its config "
+            "is another model's"
         )
-    raise WeightsError(f"{folder}: no {SINGLE} and no {INDEX}, so there are no weights to load")
+    for name, tensor in found.items():
+        _check(tensor, wanted[name], shapes[wanted[name].parameter])
+    return [(tensor, wanted[name]) for name, tensor in found.items()]
 
 
-def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of a file in the order it is stored, as a view of the mapped file that holds until the
-    next one is asked for. Raises WeightsError if the file is damaged."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            names = list(opened.offset_keys())
-        at = 0
-        while at < len(names):
-            with safe_open(file, framework="pt") as opened:
-                read = 0
-                while at < len(names) and read < REOPEN_BYTES:
-                    tensor = opened.get_tensor(names[at])
-                    read += tensor.nbytes
-                    yield names[at], tensor
-                    at += 1
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{file}: not a whole safetensors file ({error}); download it again") from error
+def fill(body: Body, placements: Sequence[Placement], *, dtype: torch.dtype, device: torch.device) -> None:
+    """Give the body's parameters memory and values. A few rows are read at a time; nothing else is held.
+
+    Raises WeightsError naming file and tensor for one that is not finite.
+    """
+    parameters = dict(body.named_parameters())
+    filled: dict[str, Tensor] = {}
+    for tensor, target in placements:
+        name = target.parameter
+        if name not in filled:
+            kind = parameter_dtype(body, name, dtype)
+            filled[name] = torch.empty(parameters[name].shape, dtype=kind, device=device)
+        _copy(tensor, target, filled[name][target.start : target.stop])
+    for name, value in filled.items():
+        module = body.get_submodule(name.rpartition(".")[0])
+        setattr(module, name.rpartition(".")[2], nn.Parameter(value, requires_grad=False))
 
 
-def targets(body: nn.Module, family: Family, num_layers: int) -> dict[str, Target]:
+def targets(body: Body, family: Family) -> dict[str, Target]:
     """Published tensor name → where it goes, for every parameter that this body has."""
     parameters = dict(body.named_parameters())
-    modules = dict(body.named_modules())
     found = {}
     for published, ours in family.weights.items():
         transform = family.transforms.get(published)
-        for layer in range(num_layers) if "{}" in published else (0,):
-            parameter, _, section = ours.replace("{}", str(layer)).partition("[")
-            if parameter not in parameters:
+        template, _, section_template = ours.removesuffix("]").partition("[")
+        for parameter, numbers in _matches(template, parameters):
+            if not section_template:
+                rows = parameters[parameter].shape[0]
+                found[_numbered(published, numbers)] = Target(parameter, 0, rows, transform)
                 continue
-            start, stop = 0, parameters[parameter].shape[0]
-            if section:
-                module = modules[parameter.rpartition(".")[0]]
-                assert isinstance(module, FusedLinear), f"{ours} names a section of what has none"
-                start, stop = module.sections[section.removesuffix("]")]
-            found[published.replace("{}", str(layer))] = Target(parameter, start, stop, transform)
+            module = body.get_submodule(parameter.rpartition(".")[0])
+            assert isinstance(module, FusedLinear), f"{ours} names a section of what has none"
+            for section, more in _matches(section_template, module.sections):
+                start, stop = module.sections[section]
+                found[_numbered(published, numbers + more)] = Target(parameter, start, stop, transform)
     return found
 
 
-def ignorable(family: Family, tied: bool) -> re.Pattern[str]:
-    """Matches published names that hold nothing this body needs."""
-    patterns = [re.escape(name).replace(r"\{\}", r"\d+") for name in family.ignored]
-    patterns += [
-        re.escape(name) for name, ours in family.weights.items() if tied and ours == "lm_head.weight"
-    ]
-    return re.compile("|".join(patterns) or r"(?!)")
+def ignorable(body: Body, family: Family) -> re.Pattern[str]:
+    """Matches published names that hold nothing this body needs: what the family says, and second names of
+    a parameter that another one is tied to."""
+    own = {name for name, _ in body.named_parameters()}
+    second = {name for name, _ in body.named_parameters(remove_duplicate=False)} - own
+    aliases = [name for name, ours in family.weights.items() if any(_matches(ours, second))]
+    return re.compile("|".join(_pattern(name) for name in (*family.ignored, *aliases)) or r"(?!)")
 
 
-def parameter_dtype(body: nn.Module, name: str, dtype: torch.dtype) -> torch.dtype:
+def parameter_dtype(body: Body, name: str, dtype: torch.dtype) -> torch.dtype:
     """Norms keep float32, which costs nothing and saves a rounding; all else is as asked."""
     module = body.get_submodule(name.rpartition(".")[0])
     return torch.float32 if isinstance(module, RMSNorm | LayerNorm) else dtype
 
 
-def load_weights(
-    body: nn.Module,
-    family: Family,
-    tensors: Sequence[tuple[Path, Iterator[tuple[str, Tensor]]]],
-    *,
-    num_layers: int,
-    tied: bool,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> None:
-    """Fill a body that lives on the meta device. Each published tensor is read once and copied to its place;
-    nothing else is held.
+def _pattern(template: str) -> str:
+    return re.escape(template).replace(r"\{\}", r"(\d+)")
 
-    Raises WeightsError naming file and tensor for one that is missing, unknown, misshaped or not finite.
-    """
-    wanted = targets(body, family, num_layers)
-    skip = ignorable(family, tied)
-    parameters = dict(body.named_parameters())
-    waiting = dict(wanted)
-    filled: dict[str, Tensor] = {}
-    for file, stream in tensors:
-        for raw_name, tensor in stream:
-            name = _without_prefix(raw_name, wanted, family)
-            target = wanted.get(name)
-            if target is None:
-                if skip.fullmatch(name):
-                    continue
-                raise WeightsError(
-                    f"{file}: tensor {raw_name!r} has no place in this {family.model_type}; either the "
-                    "config does not belong to these weights, or the file holds more than this model"
-                )
-            shape = parameters[target.parameter].shape
-            if target.parameter not in filled:
-                filled[target.parameter] = torch.empty(
-                    shape, dtype=parameter_dtype(body, target.parameter, dtype), device=device
-                )
-            _place(filled[target.parameter], tensor, target, f"{file}: tensor {raw_name!r}")
-            waiting.pop(name, None)
-    if waiting:
-        some = ", ".join(sorted(waiting)[:3])
-        where = tensors[0][0].parent if tensors else Path()
-        raise WeightsError(
-            f"{where}: {len(waiting)} tensors that this {family.model_type} needs are in no file, among them "
-            f"{some}; the checkpoint is incomplete or its config is another model's"
-        )
-    for name, value in filled.items():
-        module = body.get_submodule(name.rpartition(".")[0])
-        setattr(module, name.rpartition(".")[2], nn.Parameter(value, requires_grad=False))
+
+def _matches(template: str, names: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The names that a template with `{}` for numbers stands for, with their numbers."""
+    pattern = re.compile(_pattern(template))
+    for name in names:
+        if match := pattern.fullmatch(name):
+            yield name, match.groups()
+
+
+def _numbered(template: str, numbers: tuple[str, ...]) -> str:
+    return template.replace("{}", "%s") % numbers if numbers else template
 
 
 def _without_prefix(name: str, wanted: dict[str, Target], family: Family) -> str:
@@ -177,19 +142,45 @@ def _without_prefix(name: str, wanted: dict[str, Target], family: Family) -> str
     return next((name.removeprefix(p) for p in family.prefixes if name.startswith(p)), name)
 
 
-def _place(parameter: Tensor, tensor: Tensor, target: Target, what: str) -> None:
-    value = target.transform(tensor) if target.transform else tensor
-    rows = parameter[target.start : target.stop]
-    if value.shape != rows.shape:
+def _check(tensor: StoredTensor, target: Target, parameter_shape: torch.Size) -> None:
+    what = f"{tensor.file}: tensor {tensor.name!r}"
+    wanted = (target.stop - target.start, *parameter_shape[1:])
+    there = tensor.shape
+    if target.transform:
+        there = tuple(target.transform(torch.empty(there, device="meta")).shape)
+    if there != wanted:
         raise WeightsError(
-            f"{what} has shape {list(value.shape)}; the config asks for {list(rows.shape)}. One of the two "
-            "belongs to another model"
+            f"{what} has shape {list(there)}; the config asks for {list(wanted)}. One of the two belongs to "
+            "another model"
         )
-    if not value.is_floating_point():
-        raise WeightsError(f"{what} holds {value.dtype}; weights must be floating-point numbers")
-    rows.copy_(value)
-    # one pass that allocates nothing: any NaN or infinity survives the sum
-    if not torch.isfinite(rows.sum(dtype=torch.float32)) and not torch.isfinite(rows).all():
-        raise WeightsError(
-            f"{what} holds NaN or infinity; the file is damaged or was saved from a broken run"
-        )
+    if tensor.encoding.decode is None:
+        raise WeightsError(f"{what} holds {tensor.encoding.name}; weights must be floating-point numbers")
+
+
+def _copy(tensor: StoredTensor, target: Target, rows: Tensor) -> None:
+    if target.transform:
+        _copy_finite(tensor, rows, target.transform(tensor.whole()))
+        return
+    as_it_is = tensor.encoding.dtype == rows.dtype and rows.device.type == "cpu"
+    for start, stop in tensor.pieces(PIECE_VALUES):
+        if as_it_is:
+            tensor.read_into(rows[start:stop], start)
+            _check_finite(tensor, rows[start:stop], rows[start:stop])
+        else:
+            _copy_finite(tensor, rows[start:stop], tensor.rows(start, stop))
+
+
+def _copy_finite(tensor: StoredTensor, rows: Tensor, values: Tensor) -> None:
+    rows.copy_(values)
+    _check_finite(tensor, rows, values)
+
+
+def _check_finite(tensor: StoredTensor, rows: Tensor, values: Tensor) -> None:
+    # the sum is one pass that allocates nothing, and any NaN or infinity survives it
+    if torch.isfinite(rows.sum()) or torch.isfinite(rows).all():
+        return
+    what = f"{tensor.file}: tensor {tensor.name!r}"
+    if torch.isfinite(values.float()).all():
+        kind = str(rows.dtype).removeprefix("torch.")
+        raise WeightsError(f"{what} holds numbers too large for {kind}; load it in bfloat16 or float32")
+    raise WeightsError(f"{what} holds NaN or infinity; the file is damaged or was saved from a broken run")

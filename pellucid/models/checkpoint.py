@@ -1,0 +1,77 @@
+"""A published model, opened but not loaded: its config, what its files hold, how to get its tokenizer."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pellucid.models import hub
+from pellucid.models.body import Body
+from pellucid.models.config import ModelConfig
+from pellucid.models.family import Family
+from pellucid.models.json_file import read_json
+from pellucid.models.registry import read_config
+from pellucid.models.safetensors_file import read_header, weight_files
+from pellucid.models.stored import StoredTensor
+from pellucid.text import Tokenizer, load_tokenizer
+
+logger = logging.getLogger("pellucid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What a name stands for, in whichever format it is published. Opening one reads no weights."""
+
+    source: hub.Source
+    family: Family
+    config: ModelConfig
+    generation: Mapping[str, Any]
+    """What generation_config.json says, empty where there is none."""
+    tensors: Callable[[], list[StoredTensor]]
+    """Where every tensor lies. Raises WeightsError if a file is missing or damaged."""
+    tokenizer: Callable[[], Tokenizer]
+    """Raises TokenizerError if there is none, or it is damaged, or it has more tokens than the model."""
+
+    def empty_body(self) -> Body:
+        """The body with shapes and without memory."""
+        with torch.device("meta"):
+            return self.family.build(self.config)
+
+
+def open_checkpoint(
+    source: str | os.PathLike[str], *, revision: str | None = None, token: str | None = None
+) -> Checkpoint:
+    """Find a model by bundled name, local folder or hub id, and read its config.
+
+    Raises SourceError or ConfigError.
+    """
+    return _open_folder(hub.find(source, revision=revision, token=token))
+
+
+def _open_folder(source: hub.Source) -> Checkpoint:
+    folder = source.path
+    fields = read_json(folder / "config.json")
+    family, config = read_config(fields, str(folder / "config.json"))
+    _say_code_is_ignored(folder, fields, family)
+    generation = folder / "generation_config.json"
+    return Checkpoint(
+        source=source,
+        family=family,
+        config=config,
+        generation=read_json(generation) if generation.exists() else {},
+        tensors=lambda: [tensor for file in weight_files(folder) for tensor in read_header(file)],
+        tokenizer=lambda: load_tokenizer(folder, config.vocab_size),
+    )
+
+
+def _say_code_is_ignored(folder: Path, fields: Mapping[str, Any], family: Family) -> None:
+    programs = sorted(path.name for path in folder.glob("*.py"))
+    if programs or "auto_map" in fields:
+        what = ", ".join([*(["auto_map in config.json"] if "auto_map" in fields else []), *programs])
+        logger.warning(
+            "%s carries code (%s): ignored, Pellucid runs %s with its own", folder, what, family.model_type
+        )
