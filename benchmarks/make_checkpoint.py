@@ -81,7 +81,7 @@ def published_shapes(config: dict) -> dict[str, tuple[int, ...]]:
     parameters = dict(body.named_parameters())
     return {
         name: (target.stop - target.start, *parameters[target.parameter].shape[1:])
-        for name, target in targets(body, family, model_config.num_layers).items()
+        for name, target in targets(body, family).items()
     }
 
 

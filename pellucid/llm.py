@@ -18,12 +18,13 @@ from pellucid.engine.request import Request
 from pellucid.errors import RequestError, TokenizerError
 from pellucid.kernels import torch_ops
 from pellucid.layers.context import ForwardContext
-from pellucid.models.loading import load_checkpoint, open_checkpoint
+from pellucid.models.checkpoint import open_checkpoint
+from pellucid.models.decoder import Decoder
+from pellucid.models.loading import load_checkpoint
 from pellucid.outputs import Piece, RequestOutput
 from pellucid.prompts import Prompt, PromptReader, ReadPrompt
 from pellucid.sampling.defaults import GenerationDefaults, in_words
 from pellucid.sampling.params import SamplingParams
-from pellucid.text import load_tokenizer
 from pellucid.trace.record import Record, TracingContext, Watched
 from pellucid.trace.trace import Trace
 from pellucid.views import terminal
@@ -67,8 +68,13 @@ class LLM:
         self.name = checkpoint.source.name
         self.config = checkpoint.config
         self.device = resolve_device(device)
-        self.model = load_checkpoint(checkpoint, dtype=dtype, device=self.device)
-        self.tokenizer = None if skip_tokenizer_init else load_tokenizer(checkpoint.folder)
+        model = load_checkpoint(checkpoint, dtype=dtype, device=self.device)
+        if not isinstance(model, Decoder):
+            raise RequestError(
+                f"{self.name}: a {self.config.model_type} is no decoder, so it has no next token"
+            )
+        self.model = model
+        self.tokenizer = None if skip_tokenizer_init else checkpoint.tokenizer()
         self.block_size = block_size
         self._defaults = GenerationDefaults(checkpoint.generation)
         self.engine = Engine(

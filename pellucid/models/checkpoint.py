@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from pellucid.errors import TokenizerError
 from pellucid.models import hub
 from pellucid.models.body import Body
 from pellucid.models.config import ModelConfig
@@ -64,8 +65,19 @@ def _open_folder(source: hub.Source) -> Checkpoint:
         config=config,
         generation=read_json(generation) if generation.exists() else {},
         tensors=lambda: [tensor for file in weight_files(folder) for tensor in read_header(file)],
-        tokenizer=lambda: load_tokenizer(folder, config.vocab_size),
+        tokenizer=lambda: agreeing(load_tokenizer(folder, config.vocab_size), config, str(folder)),
     )
+
+
+def agreeing(tokenizer: Tokenizer, config: ModelConfig, where: str) -> Tokenizer:
+    """The tokenizer, if the model has a row for each of its tokens (it may have more: many are padded)."""
+    if tokenizer.vocab_size > config.vocab_size:
+        raise TokenizerError(
+            f"{where}: the tokenizer has ids up to {tokenizer.vocab_size - 1}, `vocab_size` in the config is "
+            f"{config.vocab_size}: one of them belongs to another model; to go on with token ids alone, pass "
+            "skip_tokenizer_init=True"
+        )
+    return tokenizer
 
 
 def _say_code_is_ignored(folder: Path, fields: Mapping[str, Any], family: Family) -> None:

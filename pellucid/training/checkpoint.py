@@ -103,7 +103,7 @@ def publish(
     folder.mkdir(parents=True, exist_ok=True)
     parameters: Mapping[str, Tensor] = values or dict(model.named_parameters())
     tensors = {}
-    for name, target in targets(model, family, model.config.num_layers).items():
+    for name, target in targets(model, family).items():
         if target.transform is not None:
             raise WeightsError(f"{family.model_type}: {name} is stored transformed; train a family without")
         if target.parameter in parameters:
