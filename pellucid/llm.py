@@ -68,12 +68,12 @@ class LLM:
         self.name = checkpoint.source.name
         self.config = checkpoint.config
         self.device = resolve_device(device)
-        model = load_checkpoint(checkpoint, dtype=dtype, device=self.device)
-        if not isinstance(model, Decoder):
+        body = load_checkpoint(checkpoint, dtype=dtype, device=self.device)
+        if not isinstance(body, Decoder):
             raise RequestError(
-                f"{self.name}: a {self.config.model_type} is no decoder, so it has no next token"
+                f"{self.name}: a {self.config.model_type} is no decoder; nothing comes next in it"
             )
-        self.model = model
+        self.model = body
         self.tokenizer = None if skip_tokenizer_init else checkpoint.tokenizer()
         self.block_size = block_size
         self._defaults = GenerationDefaults(checkpoint.generation)
