@@ -11,8 +11,8 @@ from pellucid.kernels import AttentionSpec
 from pellucid.layers.context import ForwardContext
 from pellucid.layers.distance_bias import DistanceBias, DistanceBiasConfig, NoDistanceBias
 from pellucid.layers.linear import FusedLinear, Linear
-from pellucid.layers.norm import NormConfig, make_norm
 from pellucid.layers.position import NoRotation, Rotary, RotaryConfig
+from pellucid.layers.qk_norm import QKNormConfig, make_qk_norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,19 +20,11 @@ class AttentionConfig:
     """One layer's attention: its declaration to the kernels, and how q, k and v come about."""
 
     spec: AttentionSpec
-    qkv_bias: bool
-    o_bias: bool
+    qkv_bias: bool = False
+    o_bias: bool = False
     rotary: RotaryConfig | None = None
     distance_bias: DistanceBiasConfig | None = None
-    qk_norm: NormConfig | None = None
-    """A norm over each head of q and k before rotation (Qwen3, Gemma 3)."""
-
-
-class Unchanged(nn.Module):
-    """Where a family has no norm of queries and keys."""
-
-    def forward(self, x: Tensor, ctx: ForwardContext) -> Tensor:
-        return x
+    qk_norm: QKNormConfig | None = None
 
 
 class Attention(nn.Module):
@@ -61,8 +53,8 @@ class Attention(nn.Module):
         self.o_proj = Linear(q, hidden_size, bias=config.o_bias)
         self.rotary = rotary
         self.distance_bias = distance_bias
-        self.q_norm = make_norm(config.qk_norm, spec.head_dim) if config.qk_norm else Unchanged()
-        self.k_norm = make_norm(config.qk_norm, spec.head_dim) if config.qk_norm else Unchanged()
+        self.q_norm = make_qk_norm(config.qk_norm, spec.num_heads, spec.head_dim)
+        self.k_norm = make_qk_norm(config.qk_norm, spec.num_kv_heads, spec.head_dim)
 
     def forward(self, x_TD: Tensor, ctx: ForwardContext) -> Tensor:
         q_THK, k_TGK, v_TGK = self.project(x_TD, ctx)

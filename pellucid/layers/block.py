@@ -66,9 +66,75 @@ class PostNormBlock(nn.Module):
         return ctx.tap(self, "resid_post", y_TD)
 
 
+class ReorderedNormBlock(nn.Module):
+    """`h = x + norm(attn(x)); h + norm(mlp(h))`: each layer's result is normed, the stream itself never (Liu
+    et al. 2021, "Swin Transformer V2"; OLMo 2)."""
+
+    name = "block"
+
+    def __init__(self, hidden_size: int, config: BlockConfig, attn: Attention) -> None:
+        super().__init__()
+        self.attn = attn
+        self.attn_norm = make_norm(config.norm, hidden_size)
+        self.mlp = make_feed_forward(hidden_size, config.feed_forward)
+        self.mlp_norm = make_norm(config.norm, hidden_size)
+
+    def forward(self, x_TD: Tensor, ctx: ForwardContext) -> Tensor:
+        x_TD = ctx.tap(self, "resid_pre", x_TD)
+        h_TD = x_TD + ctx.dropout(self.attn_norm(self.attn(x_TD, ctx), ctx))
+        h_TD = ctx.tap(self, "resid_mid", h_TD)
+        y_TD = h_TD + ctx.dropout(self.mlp_norm(self.mlp(h_TD, ctx), ctx))
+        return ctx.tap(self, "resid_post", y_TD)
+
+
+class SandwichNormBlock(nn.Module):
+    """`h = x + norm(attn(norm(x))); h + norm(mlp(norm(h)))`: a norm before and one after (Ding et al. 2021,
+    "CogView"; Gemma 2)."""
+
+    name = "block"
+
+    def __init__(self, hidden_size: int, config: BlockConfig, attn: Attention) -> None:
+        super().__init__()
+        self.attn_norm = make_norm(config.norm, hidden_size)
+        self.attn = attn
+        self.attn_out_norm = make_norm(config.norm, hidden_size)
+        self.mlp_norm = make_norm(config.norm, hidden_size)
+        self.mlp = make_feed_forward(hidden_size, config.feed_forward)
+        self.mlp_out_norm = make_norm(config.norm, hidden_size)
+
+    def forward(self, x_TD: Tensor, ctx: ForwardContext) -> Tensor:
+        x_TD = ctx.tap(self, "resid_pre", x_TD)
+        a_TD = self.attn_out_norm(self.attn(self.attn_norm(x_TD, ctx), ctx), ctx)
+        h_TD = ctx.tap(self, "resid_mid", x_TD + ctx.dropout(a_TD))
+        m_TD = self.mlp_out_norm(self.mlp(self.mlp_norm(h_TD, ctx), ctx), ctx)
+        return ctx.tap(self, "resid_post", h_TD + ctx.dropout(m_TD))
+
+
+class ParallelBlock(nn.Module):
+    """`n = norm(x); x + attn(n) + mlp(n)`: both read the same stream, and no `resid_mid` lies between them
+    (Wang & Komatsuzaki 2021, "GPT-J"; Phi-2)."""
+
+    name = "block"
+
+    def __init__(self, hidden_size: int, config: BlockConfig, attn: Attention) -> None:
+        super().__init__()
+        self.attn_norm = make_norm(config.norm, hidden_size)
+        self.attn = attn
+        self.mlp = make_feed_forward(hidden_size, config.feed_forward)
+
+    def forward(self, x_TD: Tensor, ctx: ForwardContext) -> Tensor:
+        x_TD = ctx.tap(self, "resid_pre", x_TD)
+        n_TD = self.attn_norm(x_TD, ctx)
+        y_TD = x_TD + ctx.dropout(self.attn(n_TD, ctx)) + ctx.dropout(self.mlp(n_TD, ctx))
+        return ctx.tap(self, "resid_post", y_TD)
+
+
 WIRINGS: dict[str, Callable[[int, BlockConfig, Attention], nn.Module]] = {
     "pre_norm": PreNormBlock,
     "post_norm": PostNormBlock,
+    "reordered_norm": ReorderedNormBlock,
+    "sandwich_norm": SandwichNormBlock,
+    "parallel": ParallelBlock,
 }
 
 

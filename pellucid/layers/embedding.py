@@ -21,7 +21,10 @@ class Embedding(nn.Module):
 
     def forward(self, ids_T: Tensor, ctx: ForwardContext) -> Tensor:
         x_TD = ctx.kernels.embedding(ids_T, self.weight)
-        return x_TD if self.scale == 1.0 else x_TD * self.scale
+        if self.scale == 1.0:
+            return x_TD
+        # the constant is rounded to the table's dtype, as Gemma was trained: √3072 is 55.5 in bfloat16
+        return x_TD * torch.tensor(self.scale, dtype=x_TD.dtype)
 
 
 class LearnedPositions(nn.Module):

@@ -1,4 +1,4 @@
-"""The position-wise feed-forward network, plain and gated.
+"""The position-wise feed-forward network: plain, gated, or a choice among experts.
 
 Letters: T tokens, D hidden, F feed-forward.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from pellucid.layers.context import ForwardContext
+from pellucid.layers.experts import ExpertsConfig, MixtureOfExperts
 from pellucid.layers.linear import FusedLinear, Linear
 
 
@@ -19,6 +20,8 @@ class FeedForwardConfig:
     activation: str
     gated: bool
     bias: bool
+    experts: ExpertsConfig | None = None
+    """Where there are several such networks and each token goes through some of them."""
 
 
 class FeedForward(nn.Module):
@@ -54,6 +57,10 @@ class GatedFeedForward(nn.Module):
         return self.down_proj(ctx.tap(self, "post", h_TF), ctx)
 
 
-def make_feed_forward(hidden_size: int, config: FeedForwardConfig) -> FeedForward | GatedFeedForward:
+def make_feed_forward(
+    hidden_size: int, config: FeedForwardConfig
+) -> FeedForward | GatedFeedForward | MixtureOfExperts:
     """The network that the config names."""
+    if config.experts is not None:
+        return MixtureOfExperts(hidden_size, config.size, config.activation, config.experts)
     return (GatedFeedForward if config.gated else FeedForward)(hidden_size, config)

@@ -44,6 +44,13 @@ class LayerNorm(nn.Module):
         return ctx.kernels.layer_norm(x, self.weight, self.bias, self.eps)
 
 
+class Unchanged(nn.Module):
+    """Where a body has no norm."""
+
+    def forward(self, x: Tensor, ctx: ForwardContext) -> Tensor:
+        return x
+
+
 def make_norm(config: NormConfig, size: int) -> RMSNorm | LayerNorm:
     """The norm that the config names, over vectors of `size`."""
     if config.kind == "rms_norm":
