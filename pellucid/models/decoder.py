@@ -14,7 +14,7 @@ from pellucid.layers.block import make_blocks
 from pellucid.layers.context import DenseContext, ForwardContext
 from pellucid.layers.embedding import Embedding, LearnedPositions, NoPositions
 from pellucid.layers.linear import Linear
-from pellucid.layers.norm import make_norm
+from pellucid.layers.norm import Unchanged, make_norm
 from pellucid.layers.position import Rotary
 from pellucid.models.config import ModelConfig
 
@@ -32,7 +32,7 @@ class Decoder(nn.Module):
         positions = LearnedPositions(config.max_position_embeddings, D) if config.learned_positions else None
         self.embed_positions = positions or NoPositions()
         self.blocks = make_blocks(D, config.blocks)
-        self.norm = make_norm(config.final_norm, D) if config.final_norm else nn.Identity()
+        self.norm = make_norm(config.final_norm, D) if config.final_norm else Unchanged()
         self.lm_head = Linear(D, V, bias=config.lm_head_bias)
         self.tie_weights()
         for path, module in self.named_modules():

@@ -48,8 +48,8 @@ def read_config(published: PublishedConfig) -> ModelConfig:
         final_norm=norm,
         learned_positions=True,
         tie_word_embeddings=published.get("tie_word_embeddings", bool, True),
-        bos_token_id=published.optional("bos_token_id", int),
-        eos_token_ids=published.token_ids("eos_token_id"),
+        bos_token_id=published.optional("bos_token_id", int, 50256),
+        eos_token_ids=published.token_ids("eos_token_id", (50256,)),
         pad_token_id=published.optional("pad_token_id", int),
         dtype=published.dtype(),
     )

@@ -1,31 +1,31 @@
 """Llama 1, 2 and 3.x (Touvron et al. 2023; Dubey et al. 2024), and what shares its config and names."""
 
-from pellucid.layers.norm import NormConfig
+from pellucid.layers.attention import AttentionConfig
+from pellucid.layers.block import BlockConfig
 from pellucid.models.config import ModelConfig
 from pellucid.models.decoder import Decoder
+from pellucid.models.decoder_config import read_decoder, read_gated_feed_forward, read_heads, read_rms_norm
 from pellucid.models.family import Family
-from pellucid.models.gated_decoder import read_gated_decoder
 from pellucid.models.published import PublishedConfig
 from pellucid.models.rotary_dialects import read_rotary
 
 
 def read_config(published: PublishedConfig) -> ModelConfig:
     """config.json → ModelConfig."""
-    head_dim = published.head_dim(published.size("hidden_size"), published.size("num_attention_heads"))
+    heads = read_heads(published)
     max_length = published.size("max_position_embeddings", 2048)
+    norm = read_rms_norm(published, 1e-6)
     bias = published.get("attention_bias", bool, False)
-    return read_gated_decoder(
-        published,
-        rotary=read_rotary(published, head_dim, max_length),
-        head_dim=head_dim,
-        max_length=max_length,
-        norm=NormConfig(kind="rms_norm", eps=published.get("rms_norm_eps", float, 1e-6)),
+    attention = AttentionConfig(
+        spec=heads.spec(),
         qkv_bias=bias,
         o_bias=bias,
-        mlp_bias=published.get("mlp_bias", bool, False),
-        bos=1,
-        eos=(2,),
+        rotary=read_rotary(published, heads.dim, max_length),
     )
+    feed_forward = read_gated_feed_forward(published, bias=published.get("mlp_bias", bool, False))
+    block = BlockConfig(wiring="pre_norm", norm=norm, attention=attention, feed_forward=feed_forward)
+    blocks = (block,) * published.size("num_hidden_layers")
+    return read_decoder(published, blocks, norm=norm, max_length=max_length, bos=1, eos=(2,))
 
 
 WEIGHTS = {

@@ -1,29 +1,33 @@
 """Phi-3 and 3.5 (Abdin et al. 2024): Llama's arithmetic with fused weights, long-rope and a window."""
 
-from pellucid.layers.norm import NormConfig
+from pellucid.layers.attention import AttentionConfig
+from pellucid.layers.block import BlockConfig
 from pellucid.models.config import ModelConfig
 from pellucid.models.decoder import Decoder
+from pellucid.models.decoder_config import read_decoder, read_gated_feed_forward, read_heads, read_rms_norm
 from pellucid.models.family import Family
-from pellucid.models.gated_decoder import read_gated_decoder
 from pellucid.models.published import PublishedConfig
 from pellucid.models.rotary_dialects import NAMES, read_rotary
 
 
 def read_config(published: PublishedConfig) -> ModelConfig:
     """config.json → ModelConfig. Early files say "su" or "yarn" where they mean longrope."""
-    head_dim = published.head_dim(published.size("hidden_size"), published.size("num_attention_heads"))
+    heads = read_heads(published)
     max_length = published.size("max_position_embeddings", 4096)
-    layers = published.size("num_hidden_layers")
-    return read_gated_decoder(
-        published,
-        rotary=read_rotary(published, head_dim, max_length, names={**NAMES, "yarn": "longrope"}),
-        head_dim=head_dim,
-        max_length=max_length,
-        norm=NormConfig(kind="rms_norm", eps=published.get("rms_norm_eps", float, 1e-5)),
-        bos=1,
-        eos=(32000,),
-        windows=(published.optional("sliding_window", int),) * layers,
+    norm = read_rms_norm(published, 1e-5)
+    names = {**NAMES, "yarn": "longrope"}
+    rotary = read_rotary(published, heads.dim, max_length, partial=1.0, original=4096, names=names)
+    attention = AttentionConfig(
+        spec=heads.spec(window=published.optional("sliding_window", int)), rotary=rotary
     )
+    block = BlockConfig(
+        wiring="pre_norm",
+        norm=norm,
+        attention=attention,
+        feed_forward=read_gated_feed_forward(published),
+    )
+    blocks = (block,) * published.size("num_hidden_layers")
+    return read_decoder(published, blocks, norm=norm, max_length=max_length, bos=1, eos=(32000,), pad=32000)
 
 
 WEIGHTS = {

@@ -70,11 +70,11 @@ ARITHMETIC: dict[str, tuple[object, ...]] = {
 class PublishedConfig:
     """A config.json being read. Every error names the field, what it holds and what is allowed."""
 
-    def __init__(self, fields: Mapping[str, Any], where: str) -> None:
-        """`where` names the file in messages."""
+    def __init__(self, fields: Mapping[str, Any], where: str, model_type: str | None = None) -> None:
+        """`where` names the file in messages; `model_type` stands in where the fields have none."""
         self.fields = fields
         self.where = where
-        self.model_type = str(fields.get("model_type"))
+        self.model_type = str(fields.get("model_type", model_type))
         self._read: set[str] = set()
 
     def get(self, name: str, kind: type[Value], default: Value) -> Value:
@@ -83,10 +83,10 @@ class PublishedConfig:
         value = self.fields.get(name)
         return default if value is None else self._checked(name, value, kind)
 
-    def optional(self, name: str, kind: type[Value]) -> Value | None:
-        """A field of the given type, or None where it is missing or null."""
+    def optional(self, name: str, kind: type[Value], missing: Value | None = None) -> Value | None:
+        """A field of the given type, or None where it is null; `missing` where it is not there."""
         self._read.add(name)
-        value = self.fields.get(name)
+        value = self.fields.get(name, missing)
         return None if value is None else self._checked(name, value, kind)
 
     def need(self, name: str, kind: type[Value]) -> Value:
@@ -103,22 +103,23 @@ class PublishedConfig:
             raise ConfigError(f"{self.where}: `{name}` is {value}; it must be at least 1")
         return value
 
-    def heads(self, total_name: str, kv_name: str | None = None) -> tuple[int, int]:
-        """Query heads and KV heads; the first must be a multiple of the second."""
+    def heads(self, total_name: str, kv_name: str, kv_missing: int | None = None) -> tuple[int, int]:
+        """Query heads and KV heads; the first must be a multiple of the second. Null, or missing without
+        `kv_missing`, is as many KV heads as query heads."""
         heads = self.size(total_name)
-        kv_heads = self.size(kv_name, heads) if kv_name else heads
-        if heads % kv_heads:
+        kv_heads = self.optional(kv_name, int, kv_missing) or heads
+        if kv_heads < 1 or heads % kv_heads:
             raise ConfigError(
                 f"{self.where}: `{total_name}` is {heads} and `{kv_name}` is {kv_heads}; the first must be a "
                 "multiple of the second, so that each KV head serves the same number of query heads"
             )
         return heads, kv_heads
 
-    def head_dim(self, hidden_size: int, num_heads: int) -> int:
-        """The published `head_dim`, or hidden_size / heads."""
-        published = self.optional("head_dim", int)
+    def head_dim(self, hidden_size: int, num_heads: int, missing: int | None = None) -> int:
+        """The published `head_dim`; null, or missing without `missing`, is hidden_size / heads."""
+        published = self.optional("head_dim", int, missing)
         if published is not None:
-            return published
+            return self.size("head_dim", published)
         if hidden_size % num_heads:
             raise ConfigError(
                 f"{self.where}: the hidden size {hidden_size} is not a multiple of the {num_heads} heads and "
@@ -135,11 +136,13 @@ class PublishedConfig:
         return ACTIVATIONS[published]
 
     def token_ids(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """One id, or a list of them, as a tuple."""
+        """One id, or a list of them, as a tuple; null is none, `default` holds where the field is missing."""
         self._read.add(name)
-        value = self.fields.get(name)
-        if value is None:
+        if name not in self.fields:
             return default
+        value = self.fields[name]
+        if value is None:
+            return ()
         ids = value if isinstance(value, list) else [value]
         if not all(isinstance(i, int) and not isinstance(i, bool) for i in ids):
             raise ConfigError(f"{self.where}: `{name}` is {value!r}; it must be a token id or a list of them")
@@ -152,7 +155,7 @@ class PublishedConfig:
 
     def inside(self, name: str) -> "PublishedConfig":
         """The fields within a field, empty where it is missing."""
-        return PublishedConfig(self.get(name, dict, {}), f"{self.where}, `{name}`")
+        return PublishedConfig(self.get(name, dict, {}), f"{self.where}, `{name}`", self.model_type)
 
     def refuse_unread(self) -> None:
         """Refuse what would change the arithmetic and nobody asked for."""

@@ -5,13 +5,44 @@ from collections.abc import Mapping
 from typing import Any
 
 from pellucid.errors import ConfigError
-from pellucid.models import gpt2, llama, phi3
+from pellucid.models import (
+    gemma2,
+    gemma3,
+    gpt2,
+    llama,
+    mistral,
+    mixtral,
+    olmo2,
+    phi,
+    phi3,
+    qwen2,
+    qwen3,
+    qwen3_moe,
+    smollm3,
+    stablelm,
+)
 from pellucid.models.config import ModelConfig
 from pellucid.models.family import Family
 from pellucid.models.published import PublishedConfig
 
 FAMILIES: dict[str, Family] = {
-    family.model_type: family for family in (gpt2.FAMILY, llama.FAMILY, phi3.FAMILY)
+    family.model_type: family
+    for family in (
+        gemma2.FAMILY,
+        gemma3.FAMILY,
+        gpt2.FAMILY,
+        llama.FAMILY,
+        mistral.FAMILY,
+        mixtral.FAMILY,
+        olmo2.FAMILY,
+        phi.FAMILY,
+        phi3.FAMILY,
+        qwen2.FAMILY,
+        qwen3.FAMILY,
+        qwen3_moe.FAMILY,
+        smollm3.FAMILY,
+        stablelm.FAMILY,
+    )
 }
 
 

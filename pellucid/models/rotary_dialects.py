@@ -9,6 +9,7 @@ from pellucid.layers.position import RotaryConfig
 from pellucid.models.published import PublishedConfig
 
 NAMES = {"su": "longrope", "none": "default", "ntk": "dynamic"}
+"""Rope types that are published under names which are not our own."""
 
 
 def read_rotary(
@@ -17,29 +18,40 @@ def read_rotary(
     max_length: int,
     *,
     theta: float = 10000.0,
-    partial: float = 1.0,
-    settings: Mapping[str, Any] | None = None,
+    partial: float | None = None,
+    original: int | None = None,
     names: Mapping[str, str] = NAMES,
 ) -> RotaryConfig:
     """`rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling` (transformers 4).
 
-    `settings` stands in for those two where a family keeps one for each kind of layer; `names` are the
-    published names of rope types that are not our own.
+    `theta`, `partial` (the part of each head that turns) and `original` (the length it was trained at) hold
+    where the config is silent; `partial=None` is for a family that always turns whole heads.
     """
-    merged: dict[str, Any] = {
-        "rope_theta": published.get("rope_theta", float, theta),
-        "partial_rotary_factor": published.get("partial_rotary_factor", float, partial),
-    }
-    if settings is None:
-        settings = published.get("rope_scaling", dict, {}) | published.get("rope_parameters", dict, {})
-    merged |= {key: value for key, value in settings.items() if value is not None}
-    outer = published.optional("original_max_position_embeddings", int)
-    if outer is not None:
-        merged["original_max_position_embeddings"] = outer
-    rope = PublishedConfig(merged, f"{published.where}, rope settings")
+    outside: dict[str, Any] = {"rope_theta": published.get("rope_theta", float, theta)}
+    if partial is not None:
+        outside["partial_rotary_factor"] = published.get("partial_rotary_factor", float, partial)
+    older, newer = published.get("rope_scaling", dict, {}), published.get("rope_parameters", dict, {})
+    inside = {key: value for key, value in (older or newer).items() if value is not None}
+    # what stands beside the rope settings outweighs what they say of the original length
+    length = published.optional("original_max_position_embeddings", int, original)
+    if length is not None:
+        inside["original_max_position_embeddings"] = length
+    rope = PublishedConfig(outside | inside, f"{published.where}, rope settings", published.model_type)
+    return rotary_from(rope, head_dim, max_length, whole=partial is None, names=names)
+
+
+def rotary_from(
+    rope: PublishedConfig,
+    head_dim: int,
+    max_length: int,
+    *,
+    whole: bool = True,
+    names: Mapping[str, str] = NAMES,
+) -> RotaryConfig:
+    """The config that one set of rope settings stands for. `whole` is a family that turns whole heads."""
     kind = rope.get("rope_type", str, rope.get("type", str, "default"))
     kind = names.get(kind, kind)
-    dim = int(head_dim * rope.need("partial_rotary_factor", float))
+    dim = head_dim if whole else int(head_dim * rope.get("partial_rotary_factor", float, 1.0))
     if dim % 2 or not 2 <= dim <= head_dim:
         raise ConfigError(
             f"{rope.where}: {dim} of the {head_dim} entries of each head would turn; it must be even"
@@ -49,7 +61,9 @@ def read_rotary(
             f"{rope.where}: the rope type is {kind!r}; supported are {', '.join(READERS)} and su"
         )
     base: dict[str, Any] = {"theta": rope.need("rope_theta", float), "dim": dim, "scaling": kind}
-    return RotaryConfig(**base, **READERS[kind](rope, dim, max_length))
+    config = RotaryConfig(**base, **READERS[kind](rope, dim, max_length))
+    rope.refuse_unread()
+    return config
 
 
 def _default(rope: PublishedConfig, dim: int, max_length: int) -> dict[str, Any]:
