@@ -5,9 +5,10 @@ from functools import cached_property
 from typing import Any
 
 import tokenizers
+from tokenizers.models import BPE
 
 from pellucid.text.byte_tokens import bytes_of
-from pellucid.text.decoding import Step, TextStream, steps_of
+from pellucid.text.decoding import Replaced, Step, StripEnds, TextStream, Utf8Bytes, steps_of
 
 
 class FastCodec:
@@ -45,7 +46,15 @@ class FastCodec:
         return id
 
     def steps(self) -> list[Step]:
+        if self._suffix:  # a word's end is a space, except at the text's
+            return [Utf8Bytes(), Replaced(self._suffix, " "), StripEnds(" ", start=10**9, stop=10**9)]
         return steps_of(self._decoder, self._decode_tokens)
+
+    @cached_property
+    def _suffix(self) -> str:
+        """The end of a word in byte-level BPE, "</w>" for CLIP, empty for nearly everything else."""
+        model = self.backend.model
+        return (model.end_of_word_suffix or "") if self._byte_level and isinstance(model, BPE) else ""
 
     def _decode_tokens(self, tokens: list[str]) -> str:
         text: str = self.backend.decoder.decode(tokens)
@@ -59,7 +68,8 @@ class FastCodec:
         if token in self._added:
             return token
         if self._byte_level:
-            return readable(bytes_of(token))
+            ends = bool(self._suffix) and token.endswith(self._suffix)
+            return readable(bytes_of(token.removesuffix(self._suffix))) + " " * ends
         # behind another token, where it keeps the space it starts with
         return self._text(["x", token]).removeprefix(self._text(["x"]))
 

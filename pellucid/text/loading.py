@@ -1,16 +1,26 @@
 """Opens a folder's tokenizer, whatever published format it is in."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import tokenizers
 from tokenizers import processors
 
 from pellucid.errors import TokenizerError
+from pellucid.text.byte_bpe import read_byte_bpe
 from pellucid.text.chat_files import read_chat_template
 from pellucid.text.fast_codec import FastCodec
+from pellucid.text.marian import read_marian
+from pellucid.text.spiece import read_spiece_model, read_tokenizer_model
 from pellucid.text.tokenizer import Tokenizer
-from pellucid.text.tokenizer_config import OWN_POST_PROCESSOR, TokenizerConfig, damaged, read_tokenizer_config
+from pellucid.text.tokenizer_config import (
+    DEFAULTS,
+    TokenizerConfig,
+    damaged,
+    read_tokenizer_config,
+)
+from pellucid.text.wordpiece import read_wordpiece
 
 Build = Callable[[Path, TokenizerConfig], tokenizers.Tokenizer]
 
@@ -24,9 +34,15 @@ def read_tokenizer_json(folder: Path, config: TokenizerConfig) -> tokenizers.Tok
         raise damaged(path, error) from error
 
 
-# The first whose files are all there is taken.
-FORMATS: list[tuple[tuple[str, ...], Build]] = [
-    (("tokenizer.json",), read_tokenizer_json),
+MARIAN = ("source.spm", "target.spm", "vocab.json")
+# The first whose files are all there is taken; a folder that does not say its kind is taken for this one.
+FORMATS: list[tuple[tuple[str, ...], Build, str]] = [
+    (("tokenizer.json",), read_tokenizer_json, ""),
+    (("tokenizer.model",), read_tokenizer_model, "llama"),
+    (("spiece.model",), read_spiece_model, "t5"),
+    (("vocab.json", "merges.txt"), read_byte_bpe, "gpt2"),
+    (("encoder.json", "vocab.bpe"), read_byte_bpe, "gpt2"),
+    (("vocab.txt",), read_wordpiece, "bert"),
 ]
 
 
@@ -40,14 +56,20 @@ def load_tokenizer(folder: str | Path, model_vocab_size: int | None = None) -> T
     if not folder.is_dir():
         raise TokenizerError(f"there is no folder {folder}: give the folder that holds the tokenizer's files")
     config = read_tokenizer_config(folder)
-    for files, build in FORMATS:
+    rows = model_vocab_size or config.model_vocab_size
+    if all((folder / name).is_file() for name in MARIAN):
+        return assemble_marian(folder, config, rows)
+    for files, build, kind in FORMATS:
         if all((folder / name).is_file() for name in files):
+            config = config if config.kind else replace(config, kind=kind)
             backend = build(folder, config)
-            return assemble(backend, config, str(folder), model_vocab_size or config.model_vocab_size)
+            if files != ("tokenizer.json",):  # which says itself what stands around a text
+                add_bos_eos(backend, config)
+            return assemble(backend, config, str(folder), rows)
     found = sorted(path.name for path in folder.iterdir())[:20]
     raise TokenizerError(
         f"{folder} holds no tokenizer. Any of these is one: "
-        + "; ".join(" + ".join(files) for files, _ in FORMATS)
+        + "; ".join(" + ".join(files) for files in (*(files for files, *_ in FORMATS), MARIAN))
         + f". The folder holds: {', '.join(found) or 'nothing'}. "
         "Put the tokenizer's files beside the weights, or give ids and skip_tokenizer_init=True"
     )
@@ -58,8 +80,6 @@ def assemble(
 ) -> Tokenizer:
     """A tokenizer from its vocabulary and what the files around it say."""
     special = add_special_tokens(backend, config)
-    if not config.kind.startswith(tuple(name.lower() for name in OWN_POST_PROCESSOR)):
-        add_bos_eos(backend, config, special)
     codec = FastCodec(backend)
     asked = bool(config.settings.get("clean_up_tokenization_spaces", False))
     return Tokenizer(
@@ -73,12 +93,25 @@ def assemble(
     )
 
 
+def assemble_marian(folder: Path, config: TokenizerConfig, model_vocab_size: int | None) -> Tokenizer:
+    """Marian's tokenizer, whose codec is its own."""
+    special = {**DEFAULTS["marian"], **{role: token.content for role, token in config.special.items()}}
+    return Tokenizer(
+        read_marian(folder),
+        special,
+        read_chat_template(config, special),
+        False,
+        model_vocab_size,
+        str(folder),
+    )
+
+
 def add_special_tokens(backend: tokenizers.Tokenizer, config: TokenizerConfig) -> Mapping[str, str]:
     """Makes the backend know every token the config adds; gives the special ones by role."""
     present = {repr(token) for token in backend.get_added_tokens_decoder().values()}
     backend.add_tokens([token for token in config.added.values() if repr(token) not in present])
     special = {role: token.content for role, token in config.special.items()}
-    for role, text in config.defaults.items():
+    for role, text in DEFAULTS.get(config.kind, {}).items():
         if role not in config.settings and backend.token_to_id(text) is not None:
             special.setdefault(role, text)
     # where the vocabulary file already holds a special token, it knows best how that token matches
@@ -89,14 +122,25 @@ def add_special_tokens(backend: tokenizers.Tokenizer, config: TokenizerConfig) -
     return special
 
 
-def add_bos_eos(backend: tokenizers.Tokenizer, config: TokenizerConfig, special: Mapping[str, str]) -> None:
-    """Where the config says whether BOS and EOS are added, that replaces what the vocabulary file says."""
-    if config.add_bos is None and config.add_eos is None:
+def add_bos_eos(backend: tokenizers.Tokenizer, config: TokenizerConfig) -> None:
+    """Where the config says whether BOS and EOS are added, that replaces what the format does by itself."""
+    wanted = {
+        "bos_token": config.settings.get("add_bos_token"),
+        "eos_token": config.settings.get("add_eos_token"),
+    }
+    if all(add is None for add in wanted.values()):
         return
-    bos = special.get("bos_token") if config.add_bos else None
-    eos = special.get("eos_token") if config.add_eos else None
-    around = [token for token in (bos, eos) if token is not None]
-    single = [*([bos] if bos else []), "$A", *([eos] if eos else [])]
+    token = {role: entry.content for role, entry in config.special.items()}
+    token = {**DEFAULTS.get(config.kind, {}), **token}
+    ids = {
+        token[role]: backend.token_to_id(token[role]) for role, add in wanted.items() if add and role in token
+    }
+    missing = [text for text, id in ids.items() if id is None]
+    if missing:
+        raise damaged(
+            config.folder / "tokenizer_config.json", f"it adds {missing[0]}, which the vocabulary lacks"
+        )
+    around = {role: [token[role]] if add and role in token else [] for role, add in wanted.items()}
     backend.post_processor = processors.TemplateProcessing(
-        single=single, special_tokens=[(token, backend.token_to_id(token)) for token in dict.fromkeys(around)]
+        single=[*around["bos_token"], "$A", *around["eos_token"]], special_tokens=list(ids.items())
     )

@@ -84,18 +84,23 @@ class Tokenizer:
             ) from None
         return self.codec.encode(text, add_special_tokens)
 
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+    def decode(
+        self, ids: Sequence[int], skip_special_tokens: bool = True, clean_up: bool | None = None
+    ) -> str:
         """The text of `ids`. Bytes that make no character become �.
 
-        Raises TokenizerError for an id that neither the tokenizer nor the checkpoint's vocabulary has.
+        `clean_up` takes the spaces before punctuation out ("it 's ." to "it's."); left open, the checkpoint's
+        config decides. Raises TokenizerError for an id that neither the tokenizer nor the checkpoint's
+        vocabulary has.
         """
-        stream = self.text_stream()
+        stream = self.text_stream(clean_up)
         tokens = self.text_tokens(ids, skip_special_tokens)
         return "".join([stream.feed(token) for token in tokens]) + stream.finish()
 
-    def text_stream(self) -> TextStream:
+    def text_stream(self, clean_up: bool | None = None) -> TextStream:
         """A decoder for one text, to be fed its tokens one at a time."""
-        return TextStream(self.codec.steps() + (clean_up_steps() if self.clean_up else []))
+        wanted = self.clean_up if clean_up is None else clean_up
+        return TextStream(self.codec.steps() + (clean_up_steps() if wanted else []))
 
     def text_tokens(self, ids: Iterable[int], skip_special_tokens: bool) -> Iterable[str]:
         """The raw tokens among `ids` that make text, checked."""

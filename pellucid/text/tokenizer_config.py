@@ -31,8 +31,9 @@ DEFAULTS: dict[str, Mapping[str, str]] = {
     "gemma": _GEMMA, "gemma2": _GEMMA, "gemma3_text": _GEMMA, "whisper": _GPT2, "phi": _GPT2,
     "codegen": _GPT2,
 }  # fmt: skip
-# Their post-processor is the class's own; add_bos_token in their configs says nothing.
-OWN_POST_PROCESSOR = ("Whisper", "CLIP", "Bert", "DistilBert", "Roberta", "T5", "Marian")
+SAVE_TOKENIZER_JSON = (
+    "Save one with transformers: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+)
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,9 @@ class TokenizerConfig:
     kind: str  # "gpt2", "bert", ...: the tokenizer class without "TokenizerFast", or config.json's model_type
     settings: Mapping[str, Any]
     special: Mapping[str, tokenizers.AddedToken]  # by role, as written in the files
-    defaults: Mapping[str, str]  # by role, as the class assumes
     added: Mapping[int, tokenizers.AddedToken]  # added_tokens_decoder and added_tokens.json
     extra_special: tuple[tokenizers.AddedToken, ...]  # additional_special_tokens
     model_vocab_size: int | None
-
-    @property
-    def add_bos(self) -> bool | None:
-        """Whether a text begins with BOS; None where the files leave it to the tokenizer."""
-        return self.settings.get("add_bos_token")
-
-    @property
-    def add_eos(self) -> bool | None:
-        return self.settings.get("add_eos_token")
 
 
 def read_tokenizer_config(folder: Path) -> TokenizerConfig:
@@ -77,7 +68,6 @@ def read_tokenizer_config(folder: Path) -> TokenizerConfig:
         kind=kind,
         settings=settings,
         special={role: _added(settings_special[role]) for role in ROLES if settings_special.get(role)},
-        defaults=DEFAULTS.get(kind, {}),
         added=dict(sorted(added.items())),
         extra_special=tuple(map(_added, extra.values() if isinstance(extra, dict) else extra)),
         model_vocab_size=model.get("vocab_size"),
