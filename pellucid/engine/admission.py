@@ -1,25 +1,62 @@
 """Which requests an engine can ever serve; the others are refused at once, with the reason."""
 
+from dataclasses import dataclass
+
 from pellucid.engine.request import Request
+from pellucid.engine.scheduler import Scheduler
 from pellucid.errors import RequestError
-from pellucid.sampling.params import SamplingParams
+from pellucid.sampling.params import BeamSearchParams, SamplingParams
 
 
-def check_request(request: Request, max_model_len: int, max_num_seqs: int, vocab_size: int) -> None:
-    """Raises RequestError for a request that does not fit this model and this engine."""
-    ids, params = request.prompt_token_ids, request.params
-    if not len(ids):
-        raise RequestError("the prompt has no tokens: give at least one")
-    if len(ids) >= max_model_len:
-        raise RequestError(
-            f"the prompt has {len(ids)} tokens, but prompt and output together can have {max_model_len}: "
-            "shorten it, or raise max_model_len if the model and the memory allow"
-        )
-    if outside := [i for i in ids if not 0 <= i < vocab_size]:
-        raise RequestError(f"the prompt holds token id {outside[0]}; the model has 0 to {vocab_size - 1}")
-    assert isinstance(params, SamplingParams)
-    params.check_vocabulary(vocab_size)
-    if params.n > max_num_seqs:
-        raise RequestError(
-            f"n={params.n} samples at once, but max_num_seqs={max_num_seqs}: lower n or raise max_num_seqs"
-        )
+def width_of(params: SamplingParams | BeamSearchParams) -> int:
+    """How many samples run side by side."""
+    return params.n if isinstance(params, SamplingParams) else params.beam_width
+
+
+def limit_of(request: Request, max_model_len: int) -> int:
+    """How many tokens, the prompt included, each sample may have."""
+    asked = request.params.max_tokens
+    return max_model_len if asked is None else min(max_model_len, len(request.prompt_token_ids) + asked)
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What an engine's limits allow."""
+
+    max_model_len: int
+    vocab_size: int
+    scheduler: Scheduler
+
+    def check(self, request: Request) -> None:
+        """Raises RequestError for a request that does not fit this model and this engine."""
+        ids, width = request.prompt_token_ids, width_of(request.params)
+        max_num_seqs = self.scheduler.config.max_num_seqs
+        if not len(ids):
+            raise RequestError("the prompt has no tokens: give at least one")
+        if len(ids) >= self.max_model_len:
+            raise RequestError(
+                f"the prompt has {len(ids)} tokens, but prompt and output together can have "
+                f"{self.max_model_len}: shorten it, or raise max_model_len if the model and the memory allow"
+            )
+        if outside := [i for i in ids if not 0 <= i < self.vocab_size]:
+            raise RequestError(
+                f"the prompt holds token id {outside[0]}; the model has 0 to {self.vocab_size - 1}"
+            )
+        if width > max_num_seqs:
+            raise RequestError(
+                f"{width} samples side by side, but max_num_seqs={max_num_seqs}: ask for fewer or raise it"
+            )
+        if isinstance(request.params, SamplingParams):
+            request.params.check_vocabulary(self.vocab_size)
+        else:
+            self._check_beams(request, width)
+
+    def _check_beams(self, request: Request, width: int) -> None:
+        """Beams wait for each other, so all of them must fit at once, whatever they share."""
+        config = self.scheduler.config
+        needed = width * self.scheduler.blocks_for(limit_of(request, self.max_model_len))
+        if needed > config.num_blocks:
+            raise RequestError(
+                f"{width} beams may need {needed} blocks of {config.block_size} tokens, and the cache has "
+                f"{config.num_blocks}: lower beam_width or max_tokens, or give the cache more memory"
+            )

@@ -12,7 +12,8 @@ with a finish reason. An engine belongs to one thread; `async_engine.py` gives i
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,24 +21,42 @@ from torch import Tensor
 from pellucid.cache.paged_kv import PagedKV, bytes_per_block
 from pellucid.cache.sizing import size_cache
 from pellucid.device import available_memory
-from pellucid.engine.admission import check_request
+from pellucid.engine.admission import Admission, limit_of, width_of
 from pellucid.engine.batch import Batch, build_batch
-from pellucid.engine.choosing import Candidate, choose
-from pellucid.engine.output import Output
+from pellucid.engine.beam import BeamRequests
+from pellucid.engine.output import Output, Part, Taken
 from pellucid.engine.record import Recorder, StepRecord
 from pellucid.engine.request import FinishReason, Request, Sample
 from pellucid.engine.runner import Runner, Wrap
+from pellucid.engine.sampled import SampledRequests
 from pellucid.engine.scheduler import Scheduler, SchedulerConfig
 from pellucid.errors import QueueFullError, RequestError
 from pellucid.kernels import Kernels
 from pellucid.models.decoder import Decoder
-from pellucid.sampling.logprobs import Logprob, prompt_logprobs
-from pellucid.sampling.params import SamplingParams
-from pellucid.sampling.state import SamplingState
+from pellucid.sampling.params import BeamSearchParams, SamplingParams
 
 NUM_RECORDS = 4096
 PATIENCE = 1000
 """How many later requests a lower priority can let go first, for each step of priority."""
+
+
+class Held(Protocol):
+    """An unfinished request."""
+
+    request: Request
+
+
+class Kind(Protocol):
+    """What one kind of request does with its share of a step."""
+
+    @property
+    def requests(self) -> Mapping[str, Held]: ...
+
+    def add(self, request: Request, first: Sample) -> None: ...
+
+    def take(self, parts: Sequence[Part], logits_RV: Tensor) -> Taken: ...
+
+    def end(self, request_id: str, reason: FinishReason) -> list[Output]: ...
 
 
 class Engine:
@@ -93,52 +112,51 @@ class Engine:
         kv = PagedKV(specs, kernels, num_blocks=num_blocks, block_size=block_size, dtype=dtype, device=device)
         self.runner = Runner(model, kernels, kv)
         self.eos_token_ids = tuple(model.config.eos_token_ids if eos_token_ids is None else eos_token_ids)
+        self._kinds: dict[type, Kind] = {
+            SamplingParams: SampledRequests(self.scheduler, self.eos_token_ids),
+            BeamSearchParams: BeamRequests(self.scheduler, self.eos_token_ids),
+        }
         self.max_waiting = max_waiting
         self.steps: deque[StepRecord] = deque(maxlen=NUM_RECORDS)
         self._use_cache = use_cache
-        self._vocab_size = model.config.vocab_size
-        self._samples: dict[str, list[Sample]] = {}
-        self._prompt_logprobs: dict[str, list[dict[int, Logprob] | None]] = {}
+        self._admission = Admission(
+            max_model_len=self.max_model_len, vocab_size=model.config.vocab_size, scheduler=self.scheduler
+        )
         self._num_added = 0
         self._recorder = Recorder(self.scheduler.pool, block_size)
 
     @property
     def has_work(self) -> bool:
         """Whether any request is unfinished."""
-        return bool(self._samples)
+        return any(kind.requests for kind in self._kinds.values())
 
     def add(self, request: Request) -> None:
         """Accept a request. Raises RequestError for one that can never be served, QueueFullError for now."""
-        if request.id in self._samples:
+        if self._kind_of(request.id) is not None:
             raise RequestError(f"request id {request.id!r} is running already: give each request its own")
         if len(self.scheduler.waiting) >= self.max_waiting:
             raise QueueFullError(
                 f"{len(self.scheduler.waiting)} requests are waiting, which is all that may (max_waiting): "
                 "try again later"
             )
-        check_request(request, self.max_model_len, self.config.max_num_seqs, self._vocab_size)
-        params = request.params
-        assert isinstance(params, SamplingParams)
+        self._admission.check(request)
         self._num_added += 1
-        length = len(request.prompt_token_ids)
-        sample = Sample(
+        params = request.params
+        first = Sample(
             request,
             0,
             self.scheduler.new_table(),
             rank=(self._num_added + request.priority * PATIENCE, self._num_added, 0),
-            limit=min(self.max_model_len, length + (params.max_tokens or self.max_model_len)),
-            width=params.n,
+            limit=limit_of(request, self.max_model_len),
+            width=width_of(params),
         )
-        sample.sampling = self._sampling_state(sample)
-        if params.prompt_logprobs is not None:
-            sample.next_described = 0
-            self._prompt_logprobs[request.id] = [None]
-        self._samples[request.id] = [sample]
-        self.scheduler.add(sample)
+        self._kinds[type(params)].add(request, first)
+        self.scheduler.add(first)
 
     def abort(self, request_id: str) -> list[Output]:
         """End a request now, whatever it is doing; an unknown or finished one is left alone."""
-        return self._end_request(request_id, "abort")
+        kind = self._kind_of(request_id)
+        return [] if kind is None else kind.end(request_id, "abort")
 
     def step(self, wrap: Wrap | None = None) -> list[Output]:
         """Move every request on that there is room for; what is new. `wrap` may watch the forward."""
@@ -153,103 +171,35 @@ class Engine:
         scheduled = time.monotonic()
         logits_RV = self.runner.run(batch, wrap)
         ran = time.monotonic()
-        candidates = self._update(batch, logits_RV)
-        outputs += [self._output(candidate) for candidate in candidates]
-        for candidate in candidates:
-            if candidate.finish_reason is not None:
-                self._forget(candidate.sample)
-            elif not self._use_cache:
-                self.scheduler.forget(candidate.sample)
+        takings = self._take(batch, logits_RV)
+        outputs += [output for taking in takings for output in taking.outputs]
         waiting, running = self.scheduler.waiting, self.scheduler.running
+        if not self._use_cache:
+            for sample in running:
+                self.scheduler.forget(sample)
         self.steps.append(
-            self._recorder.end(plan, candidates, waiting, running, scheduled, ran, time.monotonic())
+            self._recorder.end(plan, takings, waiting, running, scheduled, ran, time.monotonic())
         )
         return outputs
 
-    def _sampling_state(self, sample: Sample) -> SamplingState:
-        assert isinstance(sample.request.params, SamplingParams)
-        return SamplingState(
-            sample.request.params,
-            sample.request.prompt_token_ids,
-            sample.output_ids,
-            sample_index=sample.index,
-            eos_token_ids=self.eos_token_ids,
-            bad_word_ids=sample.request.bad_word_ids,
-        )
+    def _take(self, batch: Batch, logits_RV: Tensor) -> list[Taken]:
+        """Hand every kind of request its rows."""
+        parts: dict[type, list[Part]] = {kind: [] for kind in self._kinds}
+        for share, first, last in zip(
+            batch.shares, batch.output_starts, batch.output_starts[1:], strict=False
+        ):
+            request = share.sample.request
+            parts[type(request.params)].append(Part(share, first, last, share.first_output))
+        return [self._kinds[kind].take(some, logits_RV) for kind, some in parts.items() if some]
 
-    def _update(self, batch: Batch, logits_RV: Tensor) -> list[Candidate]:
-        """Take in what a step computed; the samples that got tokens."""
-        candidates: list[Candidate] = []
-        for i, share in enumerate(batch.shares):
-            first, last = batch.output_starts[i], batch.output_starts[i + 1]
-            if not share.draft_room:
-                self.scheduler.advance(share)
-            if first < last and share.first_output == share.sample.next_described:
-                self._describe_prompt(share.sample, logits_RV[first:last])
-            if share.completes:
-                row = last - 1 - len(share.drafts)
-                candidates += [Candidate(s, row, share.drafts) for s in self._fork(share.sample)]
-        choose(logits_RV, candidates, self.eos_token_ids)
-        accepted = {id(candidate.sample): candidate.num_accepted for candidate in candidates}
-        for share in batch.shares:
-            if share.draft_room:
-                self.scheduler.advance(share, accepted[id(share.sample)])
-        return candidates
-
-    def _fork(self, sample: Sample) -> list[Sample]:
-        """A sample whose prompt is computed becomes all of its request's samples."""
-        width, sample.width = sample.width, 1
-        for index in range(1, width):
-            fork = self.scheduler.fork(sample, index, (*sample.rank[:2], index))
-            fork.sampling = self._sampling_state(fork)
-            self._samples[sample.request.id].append(fork)
-        return self._samples[sample.request.id] if width > 1 else [sample]
-
-    def _describe_prompt(self, sample: Sample, logits_TV: Tensor) -> None:
-        assert isinstance(sample.request.params, SamplingParams)
-        first, count = sample.next_described, sample.request.params.prompt_logprobs
-        next_ids = sample.token_ids[first + 1 : min(first + 1 + len(logits_TV), sample.num_prompt)]
-        found = prompt_logprobs(logits_TV[: len(next_ids)], next_ids, count or 0)
-        self._prompt_logprobs[sample.request.id] += found
-        sample.next_described += len(next_ids)
+    def _kind_of(self, request_id: str) -> Kind | None:
+        return next((kind for kind in self._kinds.values() if request_id in kind.requests), None)
 
     def _end_overdue(self, now: float) -> list[Output]:
-        overdue = [
-            request_id
-            for request_id, samples in self._samples.items()
-            if samples[0].request.deadline is not None and samples[0].request.deadline <= now
-        ]
-        return [output for request_id in overdue for output in self._end_request(request_id, "timeout")]
-
-    def _end_request(self, request_id: str, reason: FinishReason) -> list[Output]:
-        ended = self._samples.get(request_id, [])[:]
-        for sample in ended:
-            self._forget(sample)
-        return [
-            Output(request_id=request_id, index=index, finish_reason=reason)
-            for sample in ended
-            for index in range(sample.index, sample.index + sample.width)
-        ]
-
-    def _forget(self, sample: Sample) -> None:
-        """A sample ended: its blocks are free and its request goes with its last sample."""
-        request_id = sample.request.id
-        self.scheduler.remove(sample)
-        self._samples[request_id].remove(sample)
-        if not self._samples[request_id]:
-            del self._samples[request_id]
-            self._prompt_logprobs.pop(request_id, None)
-
-    def _output(self, candidate: Candidate) -> Output:
-        sample = candidate.sample
-        first = sample.index == 0 and len(sample.output_ids) == len(candidate.tokens)
-        return Output(
-            request_id=sample.request.id,
-            index=sample.index,
-            tokens=candidate.tokens,
-            finish_reason=candidate.finish_reason,
-            stop_reason=candidate.stop_reason,
-            error=candidate.error,
-            num_cached_tokens=sample.cached_tokens,
-            prompt_logprobs=self._prompt_logprobs.get(sample.request.id) if first else None,
-        )
+        outputs = []
+        for kind in self._kinds.values():
+            deadlines = [(id, held.request.deadline) for id, held in kind.requests.items()]
+            for request_id, deadline in deadlines:
+                if deadline is not None and deadline <= now:
+                    outputs += kind.end(request_id, "timeout")
+        return outputs

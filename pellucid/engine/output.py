@@ -1,9 +1,11 @@
 """What a step gives back: the new tokens of a sample, and why it ended if it did."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pellucid.engine.request import FinishReason
+from pellucid.engine.scheduler import Share
 from pellucid.sampling.logprobs import Logprob
 from pellucid.sampling.sampler import SampledToken
 
@@ -29,3 +31,24 @@ class Output:
     """Where asked for, with the first token of sample 0: entry i describes prompt token i; 0 is None."""
     score: float | None = None
     """A beam's: its summed log-probability over its length to the power of the length penalty."""
+
+
+class Part(NamedTuple):
+    """One share of a step and its rows of logits."""
+
+    share: Share
+    first: int
+    last: int
+    first_token: int
+    """The place in its sample of the token whose row is `first`."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What came of the rows of a step."""
+
+    outputs: list[Output] = field(default_factory=list)
+    new_tokens: dict[int, int] = field(default_factory=dict)
+    """Of each sample, by `id`, how many tokens it got."""
+    accepted: int = 0
+    """Drafts that were right."""

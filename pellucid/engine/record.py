@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from pellucid.cache.block_pool import BlockPool
-from pellucid.engine.choosing import Candidate
+from pellucid.engine.output import Taken
 from pellucid.engine.request import Sample
 from pellucid.engine.scheduler import Plan
 
@@ -75,7 +75,7 @@ class Recorder:
     def end(
         self,
         plan: Plan,
-        candidates: Sequence[Candidate],
+        takings: Sequence[Taken],
         waiting: Sequence[Sample],
         running: Sequence[Sample],
         scheduled: float,
@@ -83,7 +83,7 @@ class Recorder:
         now: float,
     ) -> StepRecord:
         """The record of the step that ends at `now`, after it was scheduled and its model had run."""
-        new = {id(candidate.sample): len(candidate.tokens) for candidate in candidates}
+        new = {key: count for taking in takings for key, count in taking.new_tokens.items()}
         taken = self._pool.num_taken - self._taken
         self._number += 1
         return StepRecord(
@@ -107,7 +107,7 @@ class Recorder:
             blocks_freed=self._pool.num_free - self._free + taken,
             unused_slots=sum(len(s.table.blocks) * self._block_size - s.num_computed for s in running),
             drafted=sum(len(share.drafts) for share in plan.shares),
-            accepted=sum(candidate.num_accepted for candidate in candidates),
+            accepted=sum(taking.accepted for taking in takings),
             schedule_ms=(scheduled - self._started) * 1e3,
             model_ms=(ran - scheduled) * 1e3,
             sample_ms=(now - ran) * 1e3,

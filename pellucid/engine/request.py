@@ -7,7 +7,6 @@ from typing import Literal
 
 from pellucid.cache.block_table import BlockTable
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
-from pellucid.sampling.state import SamplingState
 
 FinishReason = Literal["stop", "length", "abort", "timeout", "error"]
 """Why an output ended; every one has such a reason. An end-of-sequence token, a stop token and a stop string
@@ -43,7 +42,7 @@ class Sample:
 
     __slots__ = (
         "cached_tokens", "index", "limit", "next_described", "num_computed", "num_preemptions", "num_prompt",
-        "output_ids", "rank", "regime", "request", "sampling", "table", "token_ids", "width",
+        "output_ids", "rank", "regime", "request", "table", "token_ids", "width",
     )  # fmt: skip
 
     def __init__(
@@ -68,7 +67,6 @@ class Sample:
         self.token_ids = list(request.prompt_token_ids)
         self.num_prompt = len(self.token_ids)
         self.output_ids: list[int] = []
-        self.sampling: SamplingState | None = None
         self.next_described = sys.maxsize
         """The first prompt token whose row is still asked for, as prompt logprobs need them."""
         self.num_computed = 0

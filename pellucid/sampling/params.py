@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from numbers import Integral, Real
+from typing import Literal
 
 from pellucid.errors import RequestError
 
@@ -203,6 +204,10 @@ class BeamSearchParams:
     """At most this many new tokens."""
     length_penalty: float = 1.0
     """A text's score is its summed log-probability over `length ** length_penalty`."""
+    early_stopping: bool | Literal["never"] = False
+    """When to stop before `max_tokens`, once `beam_width` texts have ended. False: when the best unfinished
+    one, scored at its length so far, is no better than the worst ended one. "never": only when it cannot
+    become better at any length. True: at once. (The rules of transformers.)"""
     ignore_eos: bool = False
     """Go on after the model's end-of-sequence tokens."""
     temperature: float = 0.0
@@ -223,6 +228,8 @@ class BeamSearchParams:
         )
         flag("ignore_eos", self.ignore_eos)
         flag("include_stop_str_in_output", self.include_stop_str_in_output)
+        if self.early_stopping not in (True, False, "never"):
+            raise refuse("early_stopping", self.early_stopping, 'True, False or "never"')
 
 
 def put(params: object, name: str, value: object) -> None:
