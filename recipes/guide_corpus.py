@@ -2,7 +2,8 @@
 
 `guide_text/*.txt` hold the facts. `[name; other name; plural name+]` begins a topic, and its lines `what:`,
 `why:`, `how:`, `ex:` are the answers. `? question | in other words | ...` with a line `= answer` is a
-question of its own, `(names | names)` with `= answer` a comparison. Here they become conversations: a
+question of its own (`= @name` and `= @name.why` give a topic's answer), `(names | names)` with `= answer` a
+comparison. Here they become conversations: a
 question is put in one of many forms, politely or curtly, in lower case, with a slip of the finger, alone or
 after others.
 
@@ -70,7 +71,17 @@ def read_facts() -> Facts:
             elif line and not line.startswith("#"):
                 aspect, _, answer = line.partition(": ")
                 facts.topics[-1].answers[aspect] = answer
+    known = {name: topic for topic in facts.topics for name, _ in topic.names}
+    facts.asked = [(forms, referred(answer, known)) for forms, answer in facts.asked]
     return facts
+
+
+def referred(answer: str, known: dict[str, Topic]) -> str:
+    """The answer itself, or the one that `@name.aspect` refers to."""
+    if not answer.startswith("@"):
+        return answer
+    name, _, aspect = answer[1:].partition(".")
+    return known[name].answers[aspect or "what"]
 
 
 def plain(text: str) -> str:
@@ -95,17 +106,20 @@ class Writer:
 
     # -- questions ------------------------------------------------------------------------------------
 
-    def ask(self, write: "list[str] | None" = None, **slots: str) -> str:
+    def ask(self, forms: list[str], **slots: str) -> str:
         """One of the forms, filled in and roughened, and not one of the examination."""
         while True:
-            text = self.rough(self.rng.choice(write or []).format(**slots))
+            text = self.rough(self.rng.choice(forms).format(**slots), keep=slots.get("bare", ""))
             if plain(text) not in self.never:
                 return text
 
     def about(self, topic: Topic, aspect: str) -> str:
         name, plural = self.rng.choices(topic.names, [3.0] + [1.0] * (len(topic.names) - 1))[0]
+        forms = phrases.FORMS[aspect]
+        if aspect != "ex" and self.rng.random() < 0.4:
+            forms = [self.composed(aspect)]
         return self.ask(
-            phrases.FORMS[aspect],
+            forms,
             x=name,
             X=name[0].upper() + name[1:],
             bare=re.sub(r"^(a|an|the) ", "", name),
@@ -114,9 +128,21 @@ class Writer:
             s="" if plural else "s",
         )
 
-    def rough(self, text: str) -> str:
-        """As people type: with a greeting, other words, no question mark, a slip."""
+    def composed(self, aspect: str) -> str:
+        """A form put together from an opening, a verb and what is wanted."""
         rng = self.rng
+        if rng.random() < 0.4:
+            return rng.choice(phrases.WITHOUT[aspect])
+        opening, verb = rng.choice(phrases.OPENINGS), rng.choice(phrases.VERBS)
+        end = "?" if opening.split()[0] in ("Could", "Can", "Would", "Will") else "."
+        text = f"{opening} {verb} {rng.choice(phrases.WANTED[aspect])}{end}".strip()
+        return text[0].upper() + text[1:]
+
+    def rough(self, text: str, keep: str = "") -> str:
+        """As people type: with a greeting, other words, no question mark, a slip. `keep` stays whole."""
+        rng = self.rng
+        if rng.random() < 0.12:
+            text = self.disturb(text, keep)
         for word, others in phrases.SYNONYMS.items():
             if word in text and rng.random() < 0.15:
                 text = text.replace(word, rng.choice(others), 1)
@@ -133,6 +159,18 @@ class Writer:
             text = self.slip(text)
         return text
 
+    def disturb(self, text: str, keep: str) -> str:
+        """A word more, less or other than expected, so that a strange word alone decides nothing."""
+        rng = self.rng
+        words = text.split(" ")
+        at = rng.randrange(len(words))
+        kind = rng.randrange(3)
+        if kind == 0:
+            words.insert(at, rng.choice(phrases.ANY_WORDS))
+        elif words[at].strip("?.!,").lower() not in keep.lower():
+            words[at : at + 1] = [rng.choice(phrases.ANY_WORDS)] if kind == 1 else []
+        return " ".join(words) or text
+
     def slip(self, text: str) -> str:
         """One letter left out, doubled or exchanged with the next."""
         at = self.rng.randrange(3, len(text) - 2)
@@ -148,7 +186,7 @@ class Writer:
     def turns(self) -> list[tuple[str, str]]:
         """A question and its answer, perhaps with questions that lean on it."""
         rng = self.rng
-        (kind,) = rng.choices(["topic", "asked", "compared", "unknown", "pronoun"], [56, 22, 7, 11, 4])
+        (kind,) = rng.choices(["topic", "asked", "compared", "unknown", "pronoun"], [50, 30, 6, 10, 4])
         if kind == "asked":
             forms, answer = rng.choice(self.facts.asked)
             return [(self.ask([form.replace("{", "{{").replace("}", "}}") for form in forms]), answer)]
