@@ -1,4 +1,4 @@
-"""The command line: `pellucid demo | run | chat | see | models`."""
+"""The command line: `pellucid demo | run | chat | see | models | train`."""
 
 import dataclasses
 import json
@@ -17,6 +17,7 @@ from pellucid.errors import PellucidError, RequestError
 from pellucid.llm import LLM
 from pellucid.models.hub import bundled_models
 from pellucid.sampling.params import SamplingParams
+from pellucid.training import recipes
 from pellucid.views import terminal
 
 INTERRUPTED = 130
@@ -137,6 +138,15 @@ def models() -> None:
     """List the models that can be opened by name."""
     for name, folder in bundled_models().items():
         print(f"{name}\t{folder}")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help=f"One of {', '.join(recipes.names())}.")],
+) -> None:
+    """Train a model by a recipe; what follows its name is the recipe's (`pellucid train text -h`)."""
+    recipes.run(recipe, context.args)
 
 
 def read_prompts(arguments: list[str], file: Path | None) -> list[str]:

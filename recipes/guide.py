@@ -9,7 +9,6 @@ Run again, it goes on where it stopped. On two CPU cores it takes about an hour.
 import argparse
 import json
 import random
-import re
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from pellucid.models.decoder import Decoder
 from pellucid.models.registry import read_config
 from pellucid.training import Batch, Documents, NextToken, TrainConfig, initialise, publish, train
 from recipes.guide_corpus import BOS, END, EOS, Piece, Writer, plain, read_facts
+from recipes.guide_exam import questions
 
 CONTEXT = 512
 SPECIAL = [EOS, BOS, END, "<|user|>", "<|assistant|>", "<|system|>"]
@@ -49,29 +49,9 @@ SHAPE = {
 }
 
 
-def exam() -> list[tuple[str, list[str]]]:
-    """The questions of `guide_exam.txt` and what their answers must say."""
-    lines = (Path(__file__).parent / "guide_exam.txt").read_text().splitlines()
-    pairs = [line.split(" :: ") for line in lines if " :: " in line]
-    return [(question, [group.strip() for group in groups.split(" ; ")]) for question, groups in pairs]
-
-
-def passes(answer: str, groups: list[str]) -> bool:
-    """Whether an answer says what it must, by the rubric's words."""
-
-    def found(group: str) -> bool:
-        for phrase in group.lower().split():
-            word = re.escape(phrase.rstrip("*").replace("_", " "))
-            if re.search(rf"\b{word}" + ("" if phrase.endswith("*") else r"\b"), answer.lower()):
-                return True
-        return False
-
-    return all(not found(group[1:]) if group.startswith("!") else found(group) for group in groups)
-
-
 def documents(count: int, seed: int) -> list[list[Piece]]:
     """So many documents of the guide's text, without a question of the examination."""
-    never = frozenset(plain(question) for question, _ in exam())
+    never = frozenset(plain(question) for question, _ in questions())
     return list(islice(Writer(read_facts(), random.Random(seed), never).documents(), count))
 
 

@@ -22,7 +22,8 @@ from recipes.guide_sentences import SIMPLE, agreement, pronoun
 Piece = tuple[str, float]
 TEXT = Path(__file__).parent / "guide_text"
 BOS, END, EOS = "<|begin|>", "<|end|>", "<|endoftext|>"
-QUESTION_WEIGHT = 0.1
+UNFORESEEABLE = 0.03
+"""The weight of what cannot be foreseen, such as a question: a little, for the meaning of its words."""
 UNKNOWN = "I do not know that. I am a small model that only knows about transformers."
 NO_MORE = "That is all I know about it."
 
@@ -252,7 +253,7 @@ class Writer:
         (groups,) = rng.choices([1, 2, 3, 5], [60, 20, 12, 8])
         for _ in range(groups):
             for question, answer in self.turns():
-                pieces += [("<|user|>", 0.0), (question, QUESTION_WEIGHT), (f"{END}<|assistant|>", 0.0),
+                pieces += [("<|user|>", 0.0), (question, UNFORESEEABLE), (f"{END}<|assistant|>", 0.0),
                            (answer + END, 1.0)]  # fmt: skip
         return pieces
 
@@ -262,12 +263,14 @@ class Writer:
 
     def pronoun(self) -> list[Piece]:
         sentence, right, _, reason = pronoun(self.rng)
+        start, it, rest = sentence.partition(" because it")
+        pieces: list[Piece] = [(BOS, 0.0)]
         if self.rng.random() < 0.4:
-            return [(BOS, 0.0), ("<|user|>", 0.0), (f"{sentence} Who {reason}?", 1.0),
+            return [*pieces, ("<|user|>", 0.0), (start + it, UNFORESEEABLE), (f"{rest} Who {reason}?", 1.0),
                     (f"{END}<|assistant|>", 0.0), (f"The {right}.{END}", 1.0)]  # fmt: skip
         if self.rng.random() < 0.4:
-            sentence += f" The {right} {reason}."
-        return [(BOS, 0.0), (sentence + EOS, 1.0)]
+            rest += f" The {right} {reason}."
+        return [*pieces, (start + it, UNFORESEEABLE), (rest + EOS, 1.0)]
 
     def agreement(self) -> list[Piece]:
         return [(BOS, 0.0), (agreement(self.rng)[0] + EOS, 1.0)]
@@ -276,6 +279,6 @@ class Writer:
         """A fact as plain text, or a question with its answer and no template."""
         if self.rng.random() < 0.5:
             question, answer = self.turns()[0]
-            return [(BOS, 0.0), (question, QUESTION_WEIGHT), (f" {answer}{EOS}", 1.0)]
+            return [(BOS, 0.0), (question, UNFORESEEABLE), (f" {answer}{EOS}", 1.0)]
         topic = self.rng.choice(self.facts.topics)
         return [(BOS, 0.0), (self.rng.choice(list(topic.answers.values())) + EOS, 1.0)]

@@ -89,3 +89,13 @@ class Windows:
         ones = np.ones(self.length + 1, np.float32)
         windows = [(self.ids[start : start + self.length + 1], ones) for start in starts]
         return [Batch.of(windows[part::count]) for part in range(count)]
+
+    @staticmethod
+    def all(ids: np.ndarray, length: int, windows_per_batch: int = 64) -> list[Batch]:
+        """Every token of a text but the first, predicted once, in windows side by side: for evaluation."""
+        windows = [ids[start : start + length + 1] for start in range(0, len(ids) - 1, length)]
+        documents = [(window, np.ones(len(window), np.float32)) for window in windows]
+        return [
+            Batch.of(documents[at : at + windows_per_batch])
+            for at in range(0, len(documents), windows_per_batch)
+        ]

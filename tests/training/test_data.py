@@ -44,3 +44,9 @@ def test_windows_of_one_text():
     assert torch.equal(batch.targets_T, batch.ids_T + 1)
     assert torch.equal(batch.ids_T, source.parts(5, 1)[0].ids_T)
     assert not torch.equal(batch.ids_T, source.parts(6, 1)[0].ids_T)
+
+
+def test_evaluation_predicts_every_token_once():
+    batches = Windows.all(np.arange(150), length=16, windows_per_batch=4)
+    assert torch.cat([batch.targets_T for batch in batches]).tolist() == list(range(1, 150))
+    assert batches[-1].lengths == (16, 5)

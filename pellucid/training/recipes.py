@@ -1,0 +1,40 @@
+"""Finds and runs the repository's recipes: `pellucid train NAME ...`."""
+
+import difflib
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pellucid.errors import SourceError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def names() -> list[str]:
+    """The recipes there are. A file whose name holds an underscore belongs to another's."""
+    files = (ROOT / "recipes").glob("*.py")
+    return sorted(file.stem for file in files if "_" not in file.stem)
+
+
+def run(name: str, arguments: Sequence[str]) -> None:
+    """Run a recipe as `python -m recipes.NAME ARGUMENTS` would, from wherever one is.
+
+    Raises SourceError for one that there is not.
+    """
+    known = names()
+    if not known:
+        raise SourceError(
+            f"{ROOT}: there are no recipes here; they come with the repository, not with the installed "
+            "package. Clone it and install it with `pip install -e .`"
+        )
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise SourceError(f"no recipe is called {name!r}{hint}; there are {', '.join(known)}")
+    before = sys.argv, sys.path
+    sys.argv, sys.path = [f"pellucid train {name}", *arguments], [str(ROOT), *sys.path]
+    try:
+        runpy.run_module(f"recipes.{name}", run_name="__main__")
+    finally:
+        sys.argv, sys.path = before

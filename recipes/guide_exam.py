@@ -1,0 +1,72 @@
+"""Examines the guide model: 100 questions in words that training never had, and sentences with pronouns.
+
+    python -m recipes.guide_exam pellucid/guide
+
+`guide_exam.txt` says what each answer must contain; it was written before the first answer was seen. A rubric
+of words can be fooled, so the answers are printed to be read.
+"""
+
+import random
+import re
+import sys
+from pathlib import Path
+
+from pellucid import LLM, SamplingParams
+from recipes.guide_sentences import pronoun
+
+PRONOUN_SENTENCES = 500
+
+
+def questions() -> list[tuple[str, list[str]]]:
+    """The questions of `guide_exam.txt` and what their answers must say."""
+    lines = Path(__file__).with_suffix(".txt").read_text().splitlines()
+    pairs = [line.split(" :: ") for line in lines if " :: " in line and not line.startswith("#")]
+    return [(question, [group.strip() for group in groups.split(" ; ")]) for question, groups in pairs]
+
+
+def says(answer: str, group: str) -> bool:
+    """Whether one of the group's words or phrases is in the answer."""
+    for phrase in group.lower().split():
+        word = re.escape(phrase.rstrip("*").replace("_", " "))
+        if re.search(rf"\b{word}" + ("" if phrase.endswith("*") else r"\b"), answer.lower()):
+            return True
+    return False
+
+
+def passes(answer: str, groups: list[str]) -> bool:
+    """Whether an answer says what it must and not what it must not."""
+    return all(says(answer, g.removeprefix("!")) != g.startswith("!") for g in groups)
+
+
+def answers(llm: LLM, asked: list[str]) -> list[str]:
+    """The model's answer to each question, asked alone."""
+    conversations = [[{"role": "user", "content": question}] for question in asked]
+    params = SamplingParams(temperature=0.0, max_tokens=96)
+    return [output.outputs[0].text for output in llm.chat(conversations, params, use_tqdm=False)]
+
+
+def pronoun_score(llm: LLM) -> float:
+    """The share of "Who was tired?" answered rightly, on pairs of nouns training never had together."""
+    rng = random.Random(1)
+    drawn = [pronoun(rng, test=True) for _ in range(PRONOUN_SENTENCES)]
+    found = answers(llm, [f"{sentence} Who {reason}?" for sentence, _, _, reason in drawn])
+    return sum(text == f"The {right}." for text, (_, right, _, _) in zip(found, drawn, strict=True)) / len(
+        drawn
+    )
+
+
+def main() -> None:
+    llm = LLM(sys.argv[1])
+    exam = questions()
+    found = answers(llm, [question for question, _ in exam])
+    right = 0
+    for (question, groups), answer in zip(exam, found, strict=True):
+        passed = passes(answer, groups)
+        right += passed
+        print(f"{'right' if passed else 'WRONG'}  {question}\n       {answer}")
+    print(f"\n{right} of {len(exam)} by the rubric")
+    print(f"{pronoun_score(llm):.1%} of {PRONOUN_SENTENCES} pronouns")
+
+
+if __name__ == "__main__":
+    main()
