@@ -23,47 +23,70 @@ ACTIVATIONS = {
 }
 
 # Fields that change what some published family computes. One that is set, and that the family at hand did not
-# read, is refused by name. Neutral values are those with which it changes nothing.
+# read, is refused by name. Neutral values are those with which it changes nothing; a list is neutral if each
+# of its entries is.
 ARITHMETIC: dict[str, tuple[object, ...]] = {
     "add_cross_attention": (False,),
     "alibi": (False,),
+    "attention_bias": (False,),
     "attention_chunk_size": (),
     "attention_multiplier": (),
     "attn_logit_softcapping": (),
-    "attention_bias": (False,),
     "clip_qkv": (),
     "embedding_multiplier": (1, 1.0),
     "final_logit_softcapping": (),
-    "hidden_activation": (),
+    "first_k_dense_replace": (),
     "head_dim": (),
+    "hidden_activation": (),
+    "hidden_size_per_layer_input": (0,),
     "kv_lora_rank": (),
-    "layer_types": (),
+    "layer_types": ("full_attention",),
     "logit_scale": (1, 1.0),
     "logits_scaling": (1, 1.0),
     "mlp_bias": (False,),
+    "mlp_only_layers": (),
     "moe_intermediate_size": (),
-    "n_routed_experts": (),
-    "no_rope_layers": (),
+    "mrope_section": (),
+    "multi_query": (False,),
+    "n_routed_experts": (0,),
+    "n_shared_experts": (0,),
+    "no_rope_layers": (1,),
     "num_experts": (0,),
+    "num_kv_shared_layers": (0,),
     "num_local_experts": (0,),
+    "num_shared_experts": (0,),
     "parallel_attn": (False,),
     "partial_rotary_factor": (1, 1.0),
     "position_embedding_type": ("absolute",),
-    "pretraining_tp": (0, 1),
+    "qk_layernorm": (False,),
+    "qkv_bias": (False,),
     "quantization_config": (),
     "query_pre_attn_scalar": (),
     "residual_multiplier": (1, 1.0),
+    "rope_interleave": (False,),
+    "rope_local_base_freq": (),
     "rope_parameters": ({},),
-    "rope_scaling": (),
+    "rope_scaling": ({},),
     "rope_theta": (),
+    "rotary_dim": (),
+    "rotary_emb_base": (),
     "rotary_pct": (1, 1.0),
+    "routed_scaling_factor": (1, 1.0),
     "scale_attn_by_inverse_layer_idx": (False,),
     "scale_attn_weights": (True,),
+    "shared_expert_intermediate_size": (0,),
+    "shared_intermediate_size": (0,),
     "sliding_window": (),
+    "sliding_window_pattern": (),
+    "swiglu_limit": (),
     "tie_word_embeddings": (),
+    "use_bidirectional_attention": (False,),
+    "use_bias": (False,),
+    "use_mrope": (False,),
     "use_parallel_residual": (False,),
     "use_qk_norm": (False,),
-    "qk_layernorm": (False,),
+    "use_qkv_bias": (False,),
+    "use_sliding_window": (False,),
 }
 
 
@@ -75,17 +98,18 @@ class PublishedConfig:
         self.fields = fields
         self.where = where
         self.model_type = str(fields.get("model_type", model_type))
-        self._read: set[str] = set()
+        self.read: set[str] = set()
+        """The names that were asked for."""
 
     def get(self, name: str, kind: type[Value], default: Value) -> Value:
         """A field of the given type; the default where it is missing or null."""
-        self._read.add(name)
+        self.read.add(name)
         value = self.fields.get(name)
         return default if value is None else self._checked(name, value, kind)
 
     def optional(self, name: str, kind: type[Value], missing: Value | None = None) -> Value | None:
         """A field of the given type, or None where it is null; `missing` where it is not there."""
-        self._read.add(name)
+        self.read.add(name)
         value = self.fields.get(name, missing)
         return None if value is None else self._checked(name, value, kind)
 
@@ -137,7 +161,7 @@ class PublishedConfig:
 
     def token_ids(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         """One id, or a list of them, as a tuple; null is none, `default` holds where the field is missing."""
-        self._read.add(name)
+        self.read.add(name)
         if name not in self.fields:
             return default
         value = self.fields[name]
@@ -161,7 +185,8 @@ class PublishedConfig:
         """Refuse what would change the arithmetic and nobody asked for."""
         for name, neutral in ARITHMETIC.items():
             value = self.fields.get(name)
-            if value is not None and name not in self._read and value not in neutral:
+            values = value if isinstance(value, list) else [value]
+            if value is not None and name not in self.read and any(v not in neutral for v in values):
                 raise ConfigError(
                     f"{self.where}: `{name}` is {value!r}, and Pellucid's {self.model_type} does not support "
                     "it; running on without it would give other numbers than the checkpoint's authors meant"
