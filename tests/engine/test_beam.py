@@ -72,10 +72,10 @@ def test_the_texts_and_scores_are_those_of_transformers(
 
 
 def test_beams_in_company_and_under_preemption_find_the_same(ours):
-    params = BeamSearchParams(beam_width=4, max_tokens=14)
-    alone = search_ours(run(make_engine(ours, eos_token_ids=EOS), [ask("a", PROMPT, params)]))
-    engine = make_engine(ours, eos_token_ids=EOS, num_blocks=25, max_num_seqs=6, max_num_batched_tokens=9)
-    sampled = SamplingParams(temperature=0, max_tokens=20, ignore_eos=True)
+    params = BeamSearchParams(beam_width=4, max_tokens=16)
+    alone = search_ours(run(make_engine(ours, eos_token_ids=()), [ask("a", PROMPT, params)]))
+    engine = make_engine(ours, eos_token_ids=(), num_blocks=24, max_num_seqs=10, max_num_batched_tokens=13)
+    sampled = SamplingParams(temperature=0, max_tokens=60, ignore_eos=True)
     said = run(
         engine,
         [ask(0, PROMPT, sampled), ask("b", PROMPT, params), ask("a", PROMPT, params), ask(1, [5], sampled)],
