@@ -296,7 +296,9 @@ class LLM:
         answer = self._answers[request_id]
         try:
             while True:
-                yield from answer.take_pieces()
+                # while a piece is out, another stream's step may bring this one's next
+                while pieces := answer.take_pieces():
+                    yield from pieces
                 if answer.output.finished:
                     return
                 self._step()

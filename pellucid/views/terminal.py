@@ -14,6 +14,10 @@ WIDEST_MAP = 32
 """A map of more tokens than this is shown as its strongest links alone."""
 
 
+LENS_CELL = 17
+"""Columns a cell of the logit lens takes, its gap included."""
+
+
 def readable(text: str) -> str:
     """A token's text on one line, its spaces and line ends visible."""
     shown = text.replace("\n", "⏎").replace("\t", "⇥")
@@ -54,23 +58,29 @@ def strongest(row_T: Tensor, tokens: Sequence[str], count: int = 3) -> str:
     return ", ".join(f"{tokens[i]} {weight:.2f}" for i, weight in pairs if weight >= 0.005)
 
 
-def logit_lens(trace: Trace, last: int = 6) -> RenderableType:
-    """What the head would have said after every layer, for the last few positions."""
+def logit_lens(trace: Trace, width: int = 80) -> RenderableType:
+    """What the head would have said after every layer, for as many of the last positions as fit the width."""
     lens = trace.logit_lens()
-    positions = range(max(0, len(trace) - last), len(trace))
+    positions = range(max(0, len(trace) - max(1, (width - 8) // LENS_CELL)), len(trace))
     table = Table(
         title="logit lens: the likeliest next token if the model stopped after this layer", box=None
     )
-    table.add_column("after layer", justify="right")
+    table.add_column("layer", justify="right", no_wrap=True, min_width=5)
     for at in positions:
-        table.add_column(Text(f"{readable(trace.tokens[at])} →"), no_wrap=True)
+        table.add_column(Text(f"{clip(trace.tokens[at])} →"), no_wrap=True)
     for layer in range(trace.num_layers):
         cells = [
-            f"{readable(lens.texts_LTN[layer][at][0])} {lens.probabilities_LTN[layer, at, 0]:.2f}"
+            f"{clip(lens.texts_LTN[layer][at][0])} {lens.probabilities_LTN[layer, at, 0]:.2f}"
             for at in positions
         ]
         table.add_row(Text(str(layer)), *(Text(cell) for cell in cells))
     return table
+
+
+def clip(text: str, length: int = LENS_CELL - 7) -> str:
+    """A token's text, cut where it would not fit a cell."""
+    shown = readable(text)
+    return shown if len(shown) <= length else shown[: length - 1] + "…"
 
 
 def candidates(row: Sequence[Candidate]) -> str:
@@ -92,10 +102,9 @@ def next_tokens(trace: Trace, top: int = 5) -> RenderableType:
     return table
 
 
-def show(
-    trace: Trace, *, layer: int | None = None, head: int | None = None, console: Console | None = None
-) -> None:
-    """Print a trace: one head's map (the last layer's first head by default), the logit lens, the steps."""
+def show(trace: Trace, *, layer: int | None = None, head: int = 0, console: Console | None = None) -> None:
+    """Print a trace: one head's map (of the last layer by default), the logit lens, the steps."""
+    console = console or Console()
     layer = trace.num_layers - 1 if layer is None else layer
-    parts = [attention_map(trace, layer, head or 0), "", logit_lens(trace), "", next_tokens(trace)]
-    (console or Console()).print(Group(*parts))
+    lens = logit_lens(trace, console.width)
+    console.print(Group(attention_map(trace, layer, head), "", lens, "", next_tokens(trace)))

@@ -1,0 +1,221 @@
+"""LLM: prompts in, text out; streams, chats, many at once, traces; what cannot be done is said."""
+
+import logging
+
+import pytest
+import torch
+import transformers
+from small_checkpoint import write_checkpoint
+
+from pellucid import LLM, RequestError, SamplingParams, TokenizerError
+
+GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
+PROMPTS = ["The cat sat on", "What is AI?", "attention tells each token", "世界 🙂"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="module")
+def llm(folder):
+    return LLM(folder, device="cpu")
+
+
+def greedy_of_transformers(folder, ids: list[int], count: int) -> list[int]:
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    out = model.generate(
+        torch.tensor([ids]), max_new_tokens=count, min_new_tokens=count, do_sample=False, pad_token_id=0
+    )
+    return out[0, len(ids) :].tolist()
+
+
+def test_greedy_generation_equals_transformers(llm, folder) -> None:
+    for output in llm.generate(PROMPTS, GREEDY):
+        sample = output.outputs[0]
+        assert sample.token_ids == greedy_of_transformers(folder, output.prompt_token_ids, 24)
+        assert sample.finish_reason == "length"
+        assert sample.text == llm.tokenizer.decode(sample.token_ids)
+
+
+def test_one_prompt_or_many_text_or_ids_come_out_the_same(llm) -> None:
+    (alone,) = llm.generate(PROMPTS[0], GREEDY)
+    together = llm.generate(PROMPTS, GREEDY)[0]
+    ids = llm.tokenizer.encode(PROMPTS[0])
+    (from_ids,) = llm.generate({"prompt_token_ids": ids}, GREEDY)
+    (from_list,) = llm.generate([{"prompt_token_ids": ids}], GREEDY)
+    assert alone.outputs[0].token_ids == together.outputs[0].token_ids
+    assert alone.outputs[0].token_ids == from_ids.outputs[0].token_ids == from_list.outputs[0].token_ids
+    assert from_ids.prompt is None and alone.prompt == PROMPTS[0]
+
+
+def test_each_prompt_may_have_its_own_parameters(llm) -> None:
+    params = [SamplingParams(temperature=0, max_tokens=n, ignore_eos=True) for n in (1, 2, 3, 4)]
+    outputs = llm.generate(PROMPTS, params)
+    assert [len(o.outputs[0].token_ids) for o in outputs] == [1, 2, 3, 4]
+    with pytest.raises(RequestError, match="4 prompts and 2 SamplingParams"):
+        llm.generate(PROMPTS, params[:2])
+
+
+def test_streamed_pieces_are_the_generated_text(llm) -> None:
+    pieces = list(llm.stream(PROMPTS[0], GREEDY))
+    (whole,) = llm.generate(PROMPTS[0], GREEDY)
+    assert "".join(p.text for p in pieces) == whole.outputs[0].text
+    assert [t for p in pieces for t in p.token_ids] == whole.outputs[0].token_ids
+    assert [p.finish_reason for p in pieces][-1] == "length"
+    assert all("�" not in p.text for p in pieces[:-1]) or "�" in whole.outputs[0].text
+
+
+def test_two_streams_share_the_engine(llm) -> None:
+    first, second = llm.stream(PROMPTS[0], GREEDY), llm.stream(PROMPTS[1], GREEDY)
+    texts = ["", ""]
+    for a, b in zip(first, second, strict=True):
+        texts[0] += a.text
+        texts[1] += b.text
+    assert texts == [o.outputs[0].text for o in llm.generate(PROMPTS[:2], GREEDY)]
+
+
+def test_a_closed_stream_leaves_nothing_behind(llm) -> None:
+    stream = llm.stream(PROMPTS[0], GREEDY)
+    next(stream)
+    stream.close()
+    assert not llm.engine.has_work
+    assert llm.engine.scheduler.pool.num_in_use == 0
+
+
+def test_the_same_seed_draws_the_same_text_in_any_company(llm) -> None:
+    params = SamplingParams(temperature=1.0, seed=7, max_tokens=16, ignore_eos=True)
+    (alone,) = llm.generate(PROMPTS[0], params)
+    others = [SamplingParams(temperature=0.8, max_tokens=16, ignore_eos=True)] * 3
+    together = llm.generate(PROMPTS, [params, *others])[0]
+    assert alone.outputs[0].token_ids == together.outputs[0].token_ids
+
+
+def test_a_stop_string_ends_the_text_before_it(llm) -> None:
+    (whole,) = llm.generate(PROMPTS[0], GREEDY)
+    text = whole.outputs[0].text
+    stop = text[5:8]
+    (cut,) = llm.generate(
+        PROMPTS[0], SamplingParams(temperature=0, max_tokens=24, ignore_eos=True, stop=stop)
+    )
+    sample = cut.outputs[0]
+    assert sample.text == text[: text.index(stop)]
+    assert (sample.finish_reason, sample.stop_reason) == ("stop", stop)
+    streamed = llm.stream(
+        PROMPTS[0], SamplingParams(temperature=0, max_tokens=24, ignore_eos=True, stop=stop)
+    )
+    assert "".join(p.text for p in streamed) == sample.text
+
+
+def test_the_models_own_end_ends_it(llm) -> None:
+    (whole,) = llm.generate(PROMPTS[0], GREEDY)
+    third = whole.outputs[0].token_ids[2]
+    params = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True, stop_token_ids=[third])
+    sample = llm.generate(PROMPTS[0], params)[0].outputs[0]
+    assert sample.finish_reason == "stop" and sample.stop_reason == third
+    assert sample.token_ids == whole.outputs[0].token_ids[: sample.token_ids.index(third) + 1]
+
+
+def test_logprobs_are_the_models_own(llm) -> None:
+    params = SamplingParams(temperature=0, max_tokens=4, ignore_eos=True, logprobs=3, prompt_logprobs=1)
+    (output,) = llm.generate(PROMPTS[0], params)
+    sample = output.outputs[0]
+    ids = output.prompt_token_ids + sample.token_ids
+    expected_TV = llm.model.logits(ids).log_softmax(-1)
+    for i, (token, found) in enumerate(zip(sample.token_ids, sample.logprobs, strict=True)):
+        row_V = expected_TV[len(output.prompt_token_ids) - 1 + i]
+        assert found[token].logprob == pytest.approx(float(row_V[token]), abs=1e-4)
+        assert found[token].rank == 1 and len(found) == 3
+        assert found[token].decoded_token == llm.text_of(token)
+    assert sample.cumulative_logprob == pytest.approx(
+        sum(f[t].logprob for t, f in zip(sample.token_ids, sample.logprobs, strict=True))
+    )
+    assert output.prompt_logprobs[0] is None
+    assert output.prompt_logprobs[1][ids[1]].logprob == pytest.approx(float(expected_TV[0, ids[1]]), abs=1e-4)
+
+
+def test_several_samples_of_one_prompt(llm) -> None:
+    params = SamplingParams(n=3, temperature=1.0, seed=3, max_tokens=12, ignore_eos=True)
+    outputs = llm.generate(PROMPTS[0], params)[0].outputs
+    assert [o.index for o in outputs] == [0, 1, 2]
+    assert len({tuple(o.token_ids) for o in outputs}) == 3
+    assert all(o.text == llm.tokenizer.decode(o.token_ids) for o in outputs)
+
+
+def test_chat_applies_the_template_and_reuses_earlier_turns(llm) -> None:
+    turns = [{"role": "user", "content": "What is AI? " * 8}]
+    (first,) = llm.chat(turns, GREEDY)
+    assert first.prompt == f"<|user|>{turns[0]['content']}<|end|><|assistant|>"
+    turns += [{"role": "assistant", "content": first.outputs[0].text}, {"role": "user", "content": "And?"}]
+    (second,) = llm.chat(turns, GREEDY)
+    assert second.num_cached_tokens >= len(first.prompt_token_ids) // 16 * 16 > 0
+    fresh = llm.stream_chat(turns, GREEDY)
+    assert "".join(p.text for p in fresh) == second.outputs[0].text
+    many = llm.chat([turns[:1], turns], GREEDY)
+    assert [o.outputs[0].text for o in many] == [first.outputs[0].text, second.outputs[0].text]
+
+
+def test_without_a_template_chat_says_what_to_do(tmp_path) -> None:
+    llm = LLM(write_checkpoint(tmp_path, template=None), device="cpu")
+    with pytest.raises(TokenizerError, match="no chat template; use generate"):
+        llm.chat([{"role": "user", "content": "hi"}])
+
+
+def test_without_the_cache_the_same_tokens_cost_more(folder, llm) -> None:
+    slow = LLM(folder, device="cpu", use_cache=False, max_num_seqs=4)
+    expected = [o.outputs[0].token_ids for o in llm.generate(PROMPTS, GREEDY)]
+    assert [o.outputs[0].token_ids for o in slow.generate(PROMPTS, GREEDY)] == expected
+    run = sum(work.tokens for step in slow.engine.steps for work in step.work)
+    lengths = [len(llm.tokenizer.encode(prompt)) for prompt in PROMPTS]
+    assert run == sum(n + i for n in lengths for i in range(24))
+
+
+def test_a_trace_is_of_the_run_that_made_the_text(llm) -> None:
+    (output,) = llm.generate(PROMPTS[0], SamplingParams(temperature=0, max_tokens=6, ignore_eos=True))
+    params = SamplingParams(temperature=0, max_tokens=6, ignore_eos=True)
+    trace = llm.trace(PROMPTS[0], sampling_params=params)
+    assert trace.token_ids == output.prompt_token_ids + output.outputs[0].token_ids
+    assert len(trace) == len(trace.token_ids) - 1
+    expected_TV = llm.model.logits(trace.token_ids[:-1])
+    torch.testing.assert_close(trace.logits(), expected_TV, atol=1e-4, rtol=0)
+    assert [step[0].token_id for step in trace.steps()] == output.outputs[0].token_ids
+    assert all(trace.attention_error(layer) < 1e-5 for layer in range(trace.num_layers))
+
+
+def test_a_trace_of_a_prompt_alone_ran_the_prompt_alone(llm) -> None:
+    trace = llm.trace(PROMPTS[0])
+    assert trace.token_ids == llm.tokenizer.encode(PROMPTS[0])
+    assert trace.attention(1, 3).shape == (len(trace),) * 2 == (len(trace.token_ids),) * 2
+
+
+def test_a_traced_prompt_in_chunks_is_whole(folder) -> None:
+    llm = LLM(folder, device="cpu", max_num_batched_tokens=5, max_num_seqs=4)
+    llm.generate("The cat sat on the mat because it was tired.", GREEDY)
+    trace = llm.trace("The cat sat on the mat because it was tired.", max_tokens=4)
+    expected_TV = llm.model.logits(trace.token_ids[:-1])
+    torch.testing.assert_close(trace.logits(), expected_TV, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("prompt", ["", [], {"prompt_token_ids": [99999]}, "x" * 4000])
+def test_a_prompt_that_cannot_be_served_stops_nothing_else(llm, prompt) -> None:
+    with pytest.raises(RequestError):
+        llm.generate(["The cat", prompt], GREEDY)
+    assert not llm.engine.has_work
+    assert llm.generate("The cat", GREEDY)[0].finished
+
+
+def test_generation_config_is_honoured_and_said(tmp_path, caplog) -> None:
+    write_checkpoint(tmp_path)
+    said = '{"do_sample": true, "temperature": 0.5, "top_k": 5, "eos_token_id": [1, 7], "max_new_tokens": 3}'
+    (tmp_path / "generation_config.json").write_text(said)
+    with caplog.at_level(logging.INFO, logger="pellucid"):
+        llm = LLM(tmp_path, device="cpu")
+    assert "drawn by chance (temperature 0.5, top_k 5)" in caplog.text
+    assert llm.default_sampling_params().max_tokens == 3
+    assert llm.engine.eos_token_ids == (1, 7)
+
+
+def test_an_unknown_keyword_is_an_error(folder) -> None:
+    with pytest.raises(TypeError, match="max_lenght"):
+        LLM(folder, max_lenght=3)
