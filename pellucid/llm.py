@@ -66,14 +66,14 @@ class LLM:
         """
         checkpoint = open_checkpoint(model, revision=revision, token=token)
         self.name = checkpoint.source.name
-        self.config = checkpoint.config
         self.device = resolve_device(device)
         body = load_checkpoint(checkpoint, dtype=dtype, device=self.device)
         if not isinstance(body, Decoder):
             raise RequestError(
-                f"{self.name}: a {self.config.model_type} is no decoder; nothing comes next in it"
+                f"{self.name}: a {checkpoint.config.model_type} is no decoder; nothing comes next in it"
             )
         self.model = body
+        self.config = body.config
         self.tokenizer = None if skip_tokenizer_init else checkpoint.tokenizer()
         self.block_size = block_size
         self._defaults = GenerationDefaults(checkpoint.generation)

@@ -46,6 +46,25 @@ class PreNormBlock(nn.Module):
         return ctx.tap(self, "resid_post", y_TD)
 
 
+class NormedInputBlock(nn.Module):
+    """`h = x + attn(x); h + mlp(norm(h))`: a pre-norm block whose input was normed before it came (the first
+    of ModernBERT)."""
+
+    name = "block"
+
+    def __init__(self, hidden_size: int, config: BlockConfig, attn: Attention) -> None:
+        super().__init__()
+        self.attn = attn
+        self.mlp_norm = make_norm(config.norm, hidden_size)
+        self.mlp = make_feed_forward(hidden_size, config.feed_forward)
+
+    def forward(self, x_TD: Tensor, ctx: ForwardContext) -> Tensor:
+        x_TD = ctx.tap(self, "resid_pre", x_TD)
+        h_TD = ctx.tap(self, "resid_mid", x_TD + ctx.dropout(self.attn(x_TD, ctx)))
+        y_TD = h_TD + ctx.dropout(self.mlp(self.mlp_norm(h_TD, ctx), ctx))
+        return ctx.tap(self, "resid_post", y_TD)
+
+
 class PostNormBlock(nn.Module):
     """`h = norm(x + attn(x)); norm(h + mlp(h))`, the original wiring (Vaswani et al. 2017; BERT)."""
 
@@ -135,6 +154,7 @@ WIRINGS: dict[str, Callable[[int, BlockConfig, Attention], nn.Module]] = {
     "reordered_norm": ReorderedNormBlock,
     "sandwich_norm": SandwichNormBlock,
     "parallel": ParallelBlock,
+    "normed_input": NormedInputBlock,
 }
 
 

@@ -6,14 +6,27 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from pellucid.models.config import ModelConfig
+
+class BodyConfig(Protocol):
+    """What every body's config says; the rest is the body's own."""
+
+    @property
+    def model_type(self) -> str: ...
+
+    @property
+    def vocab_size(self) -> int | None:
+        """None where the input is no text."""
+
+    @property
+    def dtype(self) -> str | None:
+        """The dtype the weights were published in, if the config says."""
 
 
 class Body(Protocol):
-    """A network built from a ModelConfig, whose parameters can be filled; an nn.Module has all but three."""
+    """A network built from a config, whose parameters can be filled; an nn.Module has all but three."""
 
     @property
-    def config(self) -> ModelConfig: ...
+    def config(self) -> BodyConfig: ...
 
     @property
     def logits(self) -> Callable[..., Tensor]:

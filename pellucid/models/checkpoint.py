@@ -11,8 +11,7 @@ import torch
 
 from pellucid.errors import TokenizerError
 from pellucid.models import hub
-from pellucid.models.body import Body
-from pellucid.models.config import ModelConfig
+from pellucid.models.body import Body, BodyConfig
 from pellucid.models.family import Family
 from pellucid.models.json_file import read_json
 from pellucid.models.registry import read_config
@@ -28,8 +27,8 @@ class Checkpoint:
     """What a name stands for, in whichever format it is published. Opening one reads no weights."""
 
     source: hub.Source
-    family: Family
-    config: ModelConfig
+    family: Family[Any]
+    config: BodyConfig
     generation: Mapping[str, Any]
     """What generation_config.json says, empty where there is none."""
     tensors: Callable[[], list[StoredTensor]]
@@ -69,9 +68,9 @@ def _open_folder(source: hub.Source) -> Checkpoint:
     )
 
 
-def agreeing(tokenizer: Tokenizer, config: ModelConfig, where: str) -> Tokenizer:
+def agreeing(tokenizer: Tokenizer, config: BodyConfig, where: str) -> Tokenizer:
     """The tokenizer, if the model has a row for each of its tokens (it may have more: many are padded)."""
-    if tokenizer.vocab_size > config.vocab_size:
+    if tokenizer.vocab_size > (config.vocab_size or 0):
         raise TokenizerError(
             f"{where}: the tokenizer has ids up to {tokenizer.vocab_size - 1}, `vocab_size` in the config is "
             f"{config.vocab_size}: one of them belongs to another model; to go on with token ids alone, pass "
@@ -80,7 +79,7 @@ def agreeing(tokenizer: Tokenizer, config: ModelConfig, where: str) -> Tokenizer
     return tokenizer
 
 
-def _say_code_is_ignored(folder: Path, fields: Mapping[str, Any], family: Family) -> None:
+def _say_code_is_ignored(folder: Path, fields: Mapping[str, Any], family: Family[Any]) -> None:
     programs = sorted(path.name for path in folder.glob("*.py"))
     if programs or "auto_map" in fields:
         what = ", ".join([*(["auto_map in config.json"] if "auto_map" in fields else []), *programs])

@@ -39,6 +39,7 @@ ARITHMETIC: dict[str, tuple[object, ...]] = {
     "head_dim": (),
     "hidden_activation": (),
     "hidden_size_per_layer_input": (0,),
+    "is_decoder": (False,),
     "kv_lora_rank": (),
     "layer_types": ("full_attention",),
     "logit_scale": (1, 1.0),

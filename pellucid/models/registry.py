@@ -6,47 +6,57 @@ from typing import Any
 
 from pellucid.errors import ConfigError
 from pellucid.models import (
+    bert,
+    distilbert,
     gemma2,
     gemma3,
     gpt2,
     llama,
     mistral,
     mixtral,
+    modernbert,
     olmo2,
     phi,
     phi3,
     qwen2,
     qwen3,
     qwen3_moe,
+    roberta,
     smollm3,
     stablelm,
 )
-from pellucid.models.config import ModelConfig
+from pellucid.models.body import BodyConfig
 from pellucid.models.family import Family
 from pellucid.models.published import PublishedConfig
 
-FAMILIES: dict[str, Family] = {
+FAMILIES: dict[str, Family[Any]] = {
     family.model_type: family
     for family in (
+        bert.FAMILY,
+        distilbert.FAMILY,
         gemma2.FAMILY,
         gemma3.FAMILY,
         gpt2.FAMILY,
         llama.FAMILY,
         mistral.FAMILY,
         mixtral.FAMILY,
+        modernbert.FAMILY,
         olmo2.FAMILY,
         phi.FAMILY,
         phi3.FAMILY,
         qwen2.FAMILY,
         qwen3.FAMILY,
         qwen3_moe.FAMILY,
+        roberta.CAMEMBERT,
+        roberta.FAMILY,
+        roberta.XLM_ROBERTA,
         smollm3.FAMILY,
         stablelm.FAMILY,
     )
 }
 
 
-def family_of(fields: Mapping[str, Any], where: str) -> Family:
+def family_of(fields: Mapping[str, Any], where: str) -> Family[Any]:
     """The family that a config's `model_type` names."""
     model_type = fields.get("model_type")
     if model_type is None:
@@ -60,7 +70,7 @@ def family_of(fields: Mapping[str, Any], where: str) -> Family:
     return family
 
 
-def read_config(fields: Mapping[str, Any], where: str = "config.json") -> tuple[Family, ModelConfig]:
+def read_config(fields: Mapping[str, Any], where: str = "config.json") -> tuple[Family[Any], BodyConfig]:
     """The family and the complete config. Raises ConfigError naming the field that is wrong."""
     family = family_of(fields, where)
     published = PublishedConfig(fields, where)

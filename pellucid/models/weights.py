@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class Target:
 Placement = tuple[StoredTensor, Target]
 
 
-def place(body: Body, family: Family, stored: Sequence[StoredTensor], where: Path) -> list[Placement]:
+def place(body: Body, family: Family[Any], stored: Sequence[StoredTensor], where: Path) -> list[Placement]:
     """Each tensor of the files with the place it goes to, in the files' order. Reads no weights.
 
     `where` names the checkpoint in messages. Raises WeightsError naming file and tensor for one that is
@@ -46,7 +47,7 @@ def place(body: Body, family: Family, stored: Sequence[StoredTensor], where: Pat
     shapes = {name: parameter.shape for name, parameter in body.named_parameters()}
     found: dict[str, StoredTensor] = {}
     for tensor in stored:
-        name = _without_prefix(tensor.name, wanted, family)
+        name = family.published_name(tensor.name, wanted)
         if name in found:
             raise WeightsError(f"{tensor.file}: tensor {tensor.name!r} is also in {found[name].file}")
         if name in wanted:
@@ -85,11 +86,11 @@ def fill(body: Body, placements: Sequence[Placement], *, dtype: torch.dtype, dev
         setattr(module, name.rpartition(".")[2], nn.Parameter(value, requires_grad=False))
 
 
-def targets(body: Body, family: Family) -> dict[str, Target]:
+def targets(body: Body, family: Family[Any]) -> dict[str, Target]:
     """Published tensor name → where it goes, for every parameter that this body has."""
     parameters = dict(body.named_parameters())
     found = {}
-    for published, ours in family.weights.items():
+    for published, ours in _pairs(family):
         transform = family.transforms.get(published)
         template, _, section_template = ours.removesuffix("]").partition("[")
         for parameter, numbers in _matches(template, parameters):
@@ -105,12 +106,12 @@ def targets(body: Body, family: Family) -> dict[str, Target]:
     return found
 
 
-def ignorable(body: Body, family: Family) -> re.Pattern[str]:
+def ignorable(body: Body, family: Family[Any]) -> re.Pattern[str]:
     """Matches published names that hold nothing this body needs: what the family says, and second names of
     a parameter that another one is tied to."""
     own = {name for name, _ in body.named_parameters()}
     second = {name for name, _ in body.named_parameters(remove_duplicate=False)} - own
-    aliases = [name for name, ours in family.weights.items() if any(_matches(ours, second))]
+    aliases = [name for name, ours in _pairs(family) if any(_matches(ours, second))]
     return re.compile("|".join(_pattern(name) for name in (*family.ignored, *aliases)) or r"(?!)")
 
 
@@ -118,6 +119,13 @@ def parameter_dtype(body: Body, name: str, dtype: torch.dtype) -> torch.dtype:
     """Norms keep float32, which costs nothing and saves a rounding; all else is as asked."""
     module = body.get_submodule(name.rpartition(".")[0])
     return torch.float32 if isinstance(module, RMSNorm | LayerNorm) else dtype
+
+
+def _pairs(family: Family[Any]) -> Iterator[tuple[str, str]]:
+    """Published name and one name of ours for it."""
+    for published, ours in family.weights.items():
+        for one in (ours,) if isinstance(ours, str) else ours:
+            yield published, one
 
 
 def _pattern(template: str) -> str:
@@ -134,12 +142,6 @@ def _matches(template: str, names: Iterable[str]) -> Iterator[tuple[str, tuple[s
 
 def _numbered(template: str, numbers: tuple[str, ...]) -> str:
     return template.replace("{}", "%s") % numbers if numbers else template
-
-
-def _without_prefix(name: str, wanted: dict[str, Target], family: Family) -> str:
-    if name in wanted:
-        return name
-    return next((name.removeprefix(p) for p in family.prefixes if name.startswith(p)), name)
 
 
 def _check(tensor: StoredTensor, target: Target, parameter_shape: torch.Size) -> None:

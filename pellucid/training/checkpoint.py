@@ -90,7 +90,7 @@ def load_state(
 def publish(
     folder: Path,
     model: Decoder,
-    family: Family,
+    family: Family[Any],
     config: Mapping[str, Any],
     values: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
