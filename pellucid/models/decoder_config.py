@@ -8,6 +8,7 @@ from pellucid.kernels import AttentionSpec
 from pellucid.layers.block import BlockConfig
 from pellucid.layers.feed_forward import FeedForwardConfig
 from pellucid.layers.norm import NormConfig
+from pellucid.layers.position import RotaryConfig
 from pellucid.models.config import ModelConfig
 from pellucid.models.published import PublishedConfig
 
@@ -104,11 +105,12 @@ def read_decoder(
     logit_soft_cap: float | None = None,
 ) -> ModelConfig:
     """The whole config; `tied`, `bos`, `eos` and `pad` hold where the published one is silent."""
+    rotaries = [block.attention.rotary for block in blocks if block.attention.rotary is not None]
     return ModelConfig(
         model_type=published.model_type,
         vocab_size=published.size("vocab_size"),
         hidden_size=published.size("hidden_size"),
-        max_position_embeddings=max_length,
+        max_position_embeddings=max(max_length, *map(_reach, rotaries)),
         blocks=tuple(blocks),
         final_norm=norm,
         tie_word_embeddings=published.get("tie_word_embeddings", bool, tied),
@@ -120,3 +122,9 @@ def read_decoder(
         pad_token_id=published.optional("pad_token_id", int, pad),
         dtype=published.dtype(),
     )
+
+
+def _reach(rotary: RotaryConfig) -> int:
+    """How far a scaling stretches the length it names, where `max_position_embeddings` need not say so."""
+    stretches = rotary.scaling in ("dynamic", "yarn")
+    return int(rotary.factor * rotary.original_max_position_embeddings) if stretches else 0

@@ -57,3 +57,10 @@ def prompt(length: int, vocab_size: int, seed: int = 0) -> list[int]:
     """Random ids of the vocabulary."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(vocab_size, (length,), generator=generator).tolist()
+
+
+@torch.no_grad()
+def greedy(model: PreTrainedModel, ids: list[int], count: int) -> list[int]:
+    """What `generate` adds to a prompt when the best token is taken each time."""
+    made = model.generate(torch.tensor([ids]), max_new_tokens=count, do_sample=False, pad_token_id=0)
+    return made[0, len(ids) :].tolist()
