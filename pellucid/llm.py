@@ -12,11 +12,11 @@ from rich.progress import Progress
 
 from pellucid.answer import Answer, empty_output
 from pellucid.device import resolve_device
+from pellucid.engine.backend import choose_backend
 from pellucid.engine.batch import Batch
 from pellucid.engine.engine import Engine
 from pellucid.engine.request import Request
 from pellucid.errors import RequestError, TokenizerError
-from pellucid.kernels import torch_ops
 from pellucid.layers.context import ForwardContext
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.decoder import Decoder
@@ -77,9 +77,11 @@ class LLM:
         self.tokenizer = None if skip_tokenizer_init else checkpoint.tokenizer()
         self.block_size = block_size
         self._defaults = GenerationDefaults(checkpoint.generation)
+        self.backend = choose_backend(self.device, self.model.lm_head.weight.dtype)
         self.engine = Engine(
             self.model,
-            kernels=torch_ops,
+            kernels=self.backend.kernels,
+            make_runner=self.backend.make_runner,
             block_size=block_size,
             num_blocks=num_gpu_blocks_override or 1024,
             max_model_len=max_model_len,

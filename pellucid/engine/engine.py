@@ -27,7 +27,7 @@ from pellucid.engine.beam import BeamRequests
 from pellucid.engine.output import Output, Part, Taken
 from pellucid.engine.record import Recorder, StepRecord
 from pellucid.engine.request import FinishReason, Request, Sample
-from pellucid.engine.runner import Runner, Wrap
+from pellucid.engine.runner import MakeRunner, Wrap, plain_runner
 from pellucid.engine.sampled import SampledRequests
 from pellucid.engine.scheduler import Scheduler, SchedulerConfig
 from pellucid.errors import QueueFullError, RequestError
@@ -67,6 +67,7 @@ class Engine:
         model: Decoder,
         *,
         kernels: Kernels,
+        make_runner: MakeRunner = plain_runner,
         num_blocks: int | None = None,
         block_size: int = 16,
         max_num_seqs: int = 64,
@@ -110,7 +111,7 @@ class Engine:
         )
         self.scheduler = Scheduler(self.config, model.rotary_regime)
         kv = PagedKV(specs, kernels, num_blocks=num_blocks, block_size=block_size, dtype=dtype, device=device)
-        self.runner = Runner(model, kernels, kv)
+        self.runner = make_runner(model, kernels, kv, self.config)
         self.eos_token_ids = tuple(model.config.eos_token_ids if eos_token_ids is None else eos_token_ids)
         self._kinds: dict[type, Kind] = {
             SamplingParams: SampledRequests(self.scheduler, self.eos_token_ids),

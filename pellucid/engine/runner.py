@@ -1,6 +1,7 @@
 """Runs a batch through a model: copies the blocks that must be copied, then one forward."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -8,12 +9,28 @@ from torch import Tensor
 from pellucid.cache.paged_kv import PagedKV
 from pellucid.engine.batch import Batch
 from pellucid.engine.paged_context import PagedContext
+from pellucid.engine.scheduler import SchedulerConfig
 from pellucid.kernels import Kernels
 from pellucid.layers.context import ForwardContext
 from pellucid.models.decoder import Decoder
 
 Wrap = Callable[[ForwardContext, Batch], ForwardContext]
 """Given a step's context and batch, gives the context to use instead: a trace's, around the first."""
+
+
+class Runs(Protocol):
+    """Carries batches out."""
+
+    def run(self, batch: Batch, wrap: Wrap | None = None) -> Tensor:
+        """The logits `[R, V]` of the batch's output rows, good until the next batch."""
+
+
+MakeRunner = Callable[[Decoder, Kernels, PagedKV, SchedulerConfig], Runs]
+
+
+def plain_runner(model: Decoder, kernels: Kernels, kv: PagedKV, config: SchedulerConfig) -> Runs:
+    """One forward a batch, whatever the kernels."""
+    return Runner(model, kernels, kv)
 
 
 class Runner:

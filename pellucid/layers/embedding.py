@@ -36,7 +36,8 @@ class LearnedPositions(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_positions + offset, hidden_size))
 
     def forward(self, x_TD: Tensor, ctx: ForwardContext) -> Tensor:
-        return x_TD + ctx.kernels.embedding(ctx.positions_T + self.offset, self.weight)
+        rows_T = ctx.once(self, lambda: ctx.positions_T + self.offset)
+        return x_TD + ctx.kernels.embedding(rows_T, self.weight)
 
 
 class SinusoidalPositions(nn.Module):
