@@ -19,7 +19,8 @@ from pellucid.errors import SourceError
 BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 OWNER = "pellucid/"
 WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.spm", "*.jinja"]
-UNWANTED = ["*/*", "*.bin.index.json", "tf_*", "flax_*"]
+# of folders only those of the sentence-transformers layout, whose names begin with a number (1_Pooling)
+UNWANTED = ["[!0-9]*/*", "*.bin.index.json", "tf_*", "flax_*"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,75 @@
+"""One model's tasks: whatever its body and head can do, and a clear refusal of the rest."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from pellucid.errors import RequestError
+from pellucid.kernels import Kernels
+from pellucid.models.body import Body
+from pellucid.models.encoder import Encoder
+from pellucid.prompts import Prompt
+from pellucid.tasks.embedding import Embedder
+from pellucid.tasks.labelling import TextClassifier
+from pellucid.tasks.masked_words import MaskFiller
+from pellucid.tasks.outputs import (
+    ClassificationRequestOutput,
+    EmbeddingRequestOutput,
+    FilledMask,
+    TokenClassificationRequestOutput,
+)
+from pellucid.text import Tokenizer
+
+
+class Tasks:
+    """What a body that writes no text does, made when it is first asked for."""
+
+    def __init__(
+        self, body: Body, tokenizer: Tokenizer | None, folder: Path | None, kernels: Kernels, name: str
+    ) -> None:
+        self.body, self.tokenizer, self.folder, self.kernels, self.name = (
+            body,
+            tokenizer,
+            folder,
+            kernels,
+            name,
+        )
+
+    def embed(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        *,
+        prompt_name: str | None = None,
+        truncate_prompt_tokens: int | None = None,
+    ) -> list[EmbeddingRequestOutput]:
+        """One vector for each text; see `Embedder.embed`."""
+        return self._embedder.embed(
+            prompts, prompt_name=prompt_name, truncate_prompt_tokens=truncate_prompt_tokens
+        )
+
+    def classify(
+        self, prompts: Prompt | Sequence[Prompt], *, truncate_prompt_tokens: int | None = None
+    ) -> list[ClassificationRequestOutput] | list[TokenClassificationRequestOutput]:
+        """The class of each text, or of each of its tokens; see `TextClassifier.classify`."""
+        return self._text_classifier.classify(prompts, truncate_prompt_tokens=truncate_prompt_tokens)
+
+    def fill_mask(self, text: str, top_k: int = 5) -> list[FilledMask]:
+        """The likeliest words for each mask of the text; see `MaskFiller.fill`."""
+        return self._mask_filler.fill(text, top_k)
+
+    @cached_property
+    def _embedder(self) -> Embedder:
+        return Embedder(self._encoder("embed"), self.tokenizer, self.folder, self.kernels)
+
+    @cached_property
+    def _text_classifier(self) -> TextClassifier:
+        return TextClassifier(self._encoder("classify"), self.tokenizer, self.kernels)
+
+    @cached_property
+    def _mask_filler(self) -> MaskFiller:
+        return MaskFiller(self._encoder("fill_mask"), self.tokenizer, self.kernels)
+
+    def _encoder(self, what: str) -> Encoder:
+        if isinstance(self.body, Encoder):
+            return self.body
+        raise RequestError(f"{self.name}: a {self.body.config.model_type} is no encoder, which {what} needs")
