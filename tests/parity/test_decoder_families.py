@@ -43,6 +43,17 @@ def test_the_context_decides_the_winner(pair) -> None:
     assert changed[1:].sum() >= 5
 
 
+@torch.no_grad()
+def test_attention_maps_are_equal(pair) -> None:
+    _, theirs, llm = pair
+    ids = prompt(20, theirs.config.vocab_size)
+    expected = theirs(torch.tensor([ids]), output_attentions=True).attentions
+    trace = llm.trace({"prompt_token_ids": ids})
+    for layer, maps_1HTT in enumerate(expected):
+        for head, map_TT in enumerate(maps_1HTT[0]):
+            assert (trace.attention(layer, head) - map_TT).abs().max() <= TOLERANCE
+
+
 def test_greedy_text_is_equal(pair) -> None:
     _, theirs, llm = pair
     ids = prompt(9, theirs.config.vocab_size)
