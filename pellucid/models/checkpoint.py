@@ -13,11 +13,12 @@ from pellucid.errors import TokenizerError
 from pellucid.models import hub
 from pellucid.models.body import Body, BodyConfig
 from pellucid.models.family import Family
+from pellucid.models.gguf_checkpoint import open_gguf
 from pellucid.models.json_file import read_json
 from pellucid.models.registry import read_config
 from pellucid.models.safetensors_file import read_header, weight_files
 from pellucid.models.stored import StoredTensor
-from pellucid.text import Tokenizer, load_tokenizer
+from pellucid.text import Tokenizer, load_tokenizer, tokenizer_from_gguf
 
 logger = logging.getLogger("pellucid")
 
@@ -45,11 +46,12 @@ class Checkpoint:
 def open_checkpoint(
     source: str | os.PathLike[str], *, revision: str | None = None, token: str | None = None
 ) -> Checkpoint:
-    """Find a model by bundled name, local folder or hub id, and read its config.
+    """Find a model by bundled name, local folder, GGUF file or hub id, and read its config.
 
     Raises SourceError or ConfigError.
     """
-    return _open_folder(hub.find(source, revision=revision, token=token))
+    found = hub.find(source, revision=revision, token=token)
+    return _open_gguf(found) if found.path.is_file() else _open_folder(found)
 
 
 def _open_folder(source: hub.Source) -> Checkpoint:
@@ -64,11 +66,25 @@ def _open_folder(source: hub.Source) -> Checkpoint:
         config=config,
         generation=read_json(generation) if generation.exists() else {},
         tensors=lambda: [tensor for file in weight_files(folder) for tensor in read_header(file)],
-        tokenizer=lambda: agreeing(load_tokenizer(folder, config.vocab_size), config, str(folder)),
+        tokenizer=lambda: _agreeing(load_tokenizer(folder, config.vocab_size), config, str(folder)),
     )
 
 
-def agreeing(tokenizer: Tokenizer, config: BodyConfig, where: str) -> Tokenizer:
+def _open_gguf(source: hub.Source) -> Checkpoint:
+    opened = open_gguf(source.path)
+    return Checkpoint(
+        source=source,
+        family=opened.family,
+        config=opened.config,
+        generation=opened.generation,
+        tensors=lambda: opened.tensors,
+        tokenizer=lambda: _agreeing(
+            tokenizer_from_gguf(opened.header.metadata, str(source.path)), opened.config, str(source.path)
+        ),
+    )
+
+
+def _agreeing(tokenizer: Tokenizer, config: BodyConfig, where: str) -> Tokenizer:
     """The tokenizer, if the model has a row for each of its tokens (it may have more: many are padded)."""
     if tokenizer.vocab_size > (config.vocab_size or 0):
         raise TokenizerError(

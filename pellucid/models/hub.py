@@ -29,9 +29,9 @@ class Source:
 
     name: str
     path: Path
-    """A checkpoint folder."""
+    """A checkpoint folder, or a GGUF file."""
     kind: str
-    """"bundled", "local folder" or "hub"."""
+    """"bundled", "local folder", "GGUF file" or "hub"."""
 
 
 def bundled_models() -> dict[str, Path]:
@@ -56,8 +56,12 @@ def find(name: str | os.PathLike[str], *, revision: str | None = None, token: st
         if not (path / "config.json").exists():
             raise SourceError(f"{path}: a folder without config.json; a checkpoint folder must have one")
         return Source(text, path, "local folder")
+    if path.suffix == ".gguf" and path.is_file():
+        return Source(text, path, "GGUF file")
     if path.exists():
-        raise SourceError(f"{path}: is a file; give a checkpoint folder, a bundled name or a hub id")
+        raise SourceError(
+            f"{path}: is no GGUF file; give one, a checkpoint folder, a bundled name or a hub id"
+        )
     if text.startswith((OWNER, ".", "/", "~")) or text.count("/") != 1:
         raise SourceError(
             f"{text!r} is no bundled model ({', '.join(bundled)}) and no folder here.{_near(text)}"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,6 +55,13 @@ class StoredTensor:
             raise WeightsError(f"{self.file}: cannot be read: {error.strerror or error}") from error
         if got != len(wanted):
             raise WeightsError(f"{self.file}: ends within tensor {self.name!r}; download it again")
+
+    def mapped(self) -> Tensor:
+        """All bytes as they are stored, `[rows, bytes of a row]` uint8: the file itself, mapped for as long
+        as the tensor lives. For products that take packed weights as they are."""
+        # copy-on-write, so that torch may have it; nobody writes
+        shape = (self.num_rows, self.row_bytes)
+        return torch.from_numpy(np.memmap(self.file, np.uint8, "c", self.offset, shape))
 
     def rows(self, start: int, stop: int) -> Tensor:
         """Rows `start` to `stop` as numbers, unpacked where the encoding packs them."""
