@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from pellucid.errors import ConfigError, WeightsError
-from pellucid.models.config import ModelConfig
+from pellucid.models.body import BodyConfig
 from pellucid.models.family import Family
 from pellucid.models.gguf_architectures import ARCHITECTURES
 from pellucid.models.gguf_file import read_gguf
@@ -37,8 +37,8 @@ class GGUFCheckpoint:
     """What a file holds, in the words of the family that runs it."""
 
     header: GGUFHeader
-    family: Family
-    config: ModelConfig
+    family: Family[Any]
+    config: BodyConfig
     tensors: list[StoredTensor]
     generation: dict[str, Any]
 
@@ -61,7 +61,7 @@ def open_gguf(path: Path) -> GGUFCheckpoint:
     fields = architecture.fields(header) | {"dtype": _dtype(tensors)}
     header.refuse_unread()
     family, config = read_config(fields, str(path))
-    transforms = _side_by_side(config) if architecture.pairs_together else {}
+    transforms = _side_by_side(header) if architecture.pairs_together else {}
     family = replace(
         family, weights=architecture.weights, transforms=transforms, ignored=ROPE_FACTORS, prefixes=()
     )
@@ -129,8 +129,9 @@ def _dtype(tensors: Sequence[StoredTensor]) -> str:
     return PLAIN.get(max(counts, key=counts.__getitem__, default=""), PACKED)
 
 
-def _side_by_side(config: ModelConfig) -> dict[str, Callable[[Tensor], Tensor]]:
-    counts = {"q": config.num_heads, "k": config.num_kv_heads}
+def _side_by_side(header: GGUFHeader) -> dict[str, Callable[[Tensor], Tensor]]:
+    heads = header.size("attention.head_count")
+    counts = {"q": heads, "k": header.whole("attention.head_count_kv") or heads}
     return {
         f"blk.{{}}.attn_{part}.{kind}": partial(halves_apart, num_heads=count)
         for part, count in counts.items()
