@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from pellucid.errors import TokenizerError
-from pellucid.text.template_sandbox import compile_template, render
+from pellucid.text.template_render import compile_template, render
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class ChatTemplate:
     """A published Jinja chat template, or several by name ("default", "tool_use", "rag").
 
     `special_tokens` are the texts that templates call `bos_token`, `eos_token`, ... A template comes with a
-    checkpoint and may be hostile: it runs in a sandbox with limits (see template_sandbox.py).
+    checkpoint and may be hostile: it runs in a sandbox with limits (template_sandbox.py).
     """
 
     source: str | Mapping[str, str]
-    special_tokens: Mapping[str, str] = field(default_factory=dict)
+    special_tokens: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
 
     def render(
         self,

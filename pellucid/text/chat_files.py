@@ -12,7 +12,10 @@ def read_chat_template(config: TokenizerConfig, special_tokens: Mapping[str, str
     sources = {**_listed(config), **_files(config.folder)}
     if not sources:
         return None
-    return ChatTemplate(sources["default"] if sources.keys() == {"default"} else sources, special_tokens)
+    names: dict[str, str | list[str]] = {**special_tokens}
+    if config.extra_special:  # some templates write them by their place in the list
+        names["additional_special_tokens"] = [token.content for token in config.extra_special]
+    return ChatTemplate(sources["default"] if sources.keys() == {"default"} else sources, names)
 
 
 def _files(folder: Path) -> dict[str, str]:
