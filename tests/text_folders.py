@@ -1,5 +1,6 @@
 """Tokenizer folders in every published format, made from the shared data."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -22,8 +23,9 @@ def folder(
     return path
 
 
+@functools.cache
 def metadata(path: Path) -> dict:
-    """A GGUF file's metadata as plain values."""
+    """A GGUF file's metadata as plain values; reading it takes the `gguf` package a second or two."""
     return {key: field.contents() for key, field in gguf.GGUFReader(path).fields.items()}
 
 
