@@ -26,6 +26,10 @@ class Case:
     family: str = ""
     """Its row in the table of families, where that is not its model_type."""
 
+    @property
+    def row(self) -> str:
+        return self.family or self.model_type
+
 
 def rope(rope_type: str, theta: float = 10000.0, **more: Any) -> dict[str, Any]:
     return {"rope_parameters": {"rope_type": rope_type, "rope_theta": theta, **more}}

@@ -23,9 +23,16 @@ def pair(request, tmp_path_factory):
     return case, theirs, llm
 
 
-@torch.no_grad()
-def test_logits_are_equal(pair) -> None:
+def test_every_tensor_finds_its_place(pair, cell) -> None:
     case, theirs, llm = pair
+    cell(case.row, "loads")
+    assert llm.num_parameters == theirs.num_parameters()
+
+
+@torch.no_grad()
+def test_logits_are_equal(pair, cell) -> None:
+    case, theirs, llm = pair
+    cell(case.row, "logits equal")
     for length in case.lengths:
         ids = prompt(length, theirs.config.vocab_size)
         expected_TV = theirs(torch.tensor([ids])).logits[0]
@@ -54,8 +61,9 @@ def test_attention_maps_are_equal(pair) -> None:
             assert (trace.attention(layer, head) - map_TT).abs().max() <= TOLERANCE
 
 
-def test_greedy_text_is_equal(pair) -> None:
-    _, theirs, llm = pair
+def test_greedy_text_is_equal(pair, cell) -> None:
+    case, theirs, llm = pair
+    cell(case.row, "greedy equal")
     ids = prompt(9, theirs.config.vocab_size)
     (output,) = llm.generate({"prompt_token_ids": ids}, GREEDY, use_tqdm=False)
     made = output.outputs[0].token_ids
