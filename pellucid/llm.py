@@ -17,10 +17,12 @@ from pellucid.engine.batch import Batch
 from pellucid.engine.engine import Engine
 from pellucid.engine.request import Request
 from pellucid.errors import RequestError, TokenizerError
+from pellucid.kernels import QuantisedWeight
 from pellucid.layers.context import ForwardContext
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_checkpoint
+from pellucid.models.quantising import stored_weights
 from pellucid.outputs import Piece, RequestOutput
 from pellucid.prompts import Prompt, PromptReader, ReadPrompt
 from pellucid.sampling.defaults import GenerationDefaults, in_words
@@ -43,6 +45,7 @@ class LLM:
         model: str | os.PathLike[str],
         *,
         dtype: str | torch.dtype = "auto",
+        quantization: str | None = None,
         device: str | torch.device = "auto",
         max_model_len: int | None = None,
         block_size: int = 16,
@@ -57,9 +60,11 @@ class LLM:
     ) -> None:
         """Open `model`: a bundled name, a local folder or a hub id.
 
-        `dtype`, `device`: "auto" is the published dtype, and the best device there is. `max_model_len`: the
-        longest prompt and answer together, the model's own limit by default. `num_gpu_blocks_override`: how
-        many blocks of `block_size` tokens the KV cache has, on whatever device; as many as fit by default.
+        `dtype`, `device`: "auto" is the published dtype, and the best device there is. `quantization`:
+        "int8" or "int4" rounds the weights while they load, "auto" only as far as memory asks.
+        `max_model_len`: the longest prompt and answer together, the model's own limit by default.
+        `num_gpu_blocks_override`: how many blocks of `block_size` tokens the KV cache has, on whatever
+        device; as many as fit by default.
         `use_cache=False` computes every token anew each step: same tokens, far more work.
 
         Raises PellucidError saying what is wrong and what to do.
@@ -67,7 +72,7 @@ class LLM:
         checkpoint = open_checkpoint(model, revision=revision, token=token)
         self.name = checkpoint.source.name
         self.device = resolve_device(device)
-        body = load_checkpoint(checkpoint, dtype=dtype, device=self.device)
+        body = load_checkpoint(checkpoint, dtype=dtype, device=self.device, quantization=quantization)
         if not isinstance(body, Decoder):
             raise RequestError(
                 f"{self.name}: a {checkpoint.config.model_type} is no decoder; nothing comes next in it"
@@ -82,6 +87,7 @@ class LLM:
             self.model,
             kernels=self.backend.kernels,
             make_runner=self.backend.make_runner,
+            kv_dtype=self.backend.kv_dtype(self.model.lm_head.weight),
             block_size=block_size,
             num_blocks=num_gpu_blocks_override or 1024,
             max_model_len=max_model_len,
@@ -189,12 +195,12 @@ class LLM:
     @property
     def num_parameters(self) -> int:
         """How many numbers the model has learned; a tied table counts once."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return sum(weight.numel() for weight in stored_weights(self.model))
 
     @property
     def weight_bytes(self) -> int:
         """What the weights take in memory."""
-        return sum(parameter.nbytes for parameter in self.model.parameters())
+        return sum(weight.nbytes for weight in stored_weights(self.model))
 
     @property
     def weight_bytes_per_token(self) -> int:
@@ -204,13 +210,14 @@ class LLM:
 
     @property
     def dtype_name(self) -> str:
-        """The dtype of the weights that multiply."""
-        return str(self.model.lm_head.weight.dtype).removeprefix("torch.")
+        """The dtype of the weights that multiply, or the format they are quantised to."""
+        formats = {w.format for w in stored_weights(self.model) if isinstance(w, QuantisedWeight)}
+        return "+".join(sorted(formats)) or str(self.model.lm_head.weight.dtype).removeprefix("torch.")
 
     @property
     def kv_bytes_per_token(self) -> int:
         """What one token's keys and values take in all layers together."""
-        itemsize = self.model.lm_head.weight.itemsize
+        itemsize = self.engine.kv_dtype.itemsize
         specs = [module.spec for module in self.model.attentions]
         return sum(2 * spec.num_kv_heads * spec.head_dim * itemsize for spec in specs)
 

@@ -87,7 +87,8 @@ class Engine:
         specs = [module.spec for module in model.attentions]
         windows = [spec.window for spec in specs if spec.window is not None]
         weight = model.lm_head.weight
-        dtype, device = kv_dtype or weight.dtype, weight.device
+        self.kv_dtype = dtype = kv_dtype or weight.dtype
+        device = weight.device
         self.cache_size = size_cache(
             bytes_per_block=bytes_per_block(specs, kernels, block_size=block_size, dtype=dtype),
             block_size=block_size,

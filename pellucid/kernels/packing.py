@@ -23,25 +23,32 @@ BYTES = {"int8": 512, "int4": 256}
 def quantise(weight_OI: Tensor, kind: QuantisedFormat) -> QuantisedWeight:
     """Round a float weight to the format's nearest numbers, with the scale that serves each group best."""
     outputs, inputs = weight_OI.shape
-    padded_OI = F.pad(weight_OI.float(), (0, -inputs % GROUP, 0, -outputs % BLOCK))
-    groups = padded_OI.view(len(padded_OI), -1, GROUP)
-    scale, q = _round_int8(groups) if kind == "int8" else _round_int4(groups)
-    return pack(q.flatten(1), scale.squeeze(-1), outputs, inputs, kind)
+    blocks, groups = -(-outputs // BLOCK), -(-inputs // GROUP)
+    values = torch.zeros(blocks, groups, BYTES[kind], dtype=torch.uint8, device=weight_OI.device)
+    scales = torch.zeros(blocks, groups, BLOCK, dtype=torch.float16, device=weight_OI.device)
+    weight = QuantisedWeight(kind, outputs, inputs, values, scales)
+    rows = torch.arange(outputs, device=weight_OI.device)
+    interleave(weight, rows, *round_rows(weight_OI.float(), kind))
+    return weight
 
 
-def pack(
-    q_OI: Tensor, scales_ON: Tensor, outputs: int, inputs: int, kind: QuantisedFormat
-) -> QuantisedWeight:
-    """Interleave whole numbers (int8, -8..7 for int4), both padded to whole blocks and groups."""
-    blocks, groups = len(q_OI) // BLOCK, q_OI.shape[1] // GROUP
-    scales = scales_ON.view(blocks, BLOCK, groups).transpose(1, 2).to(torch.float16).contiguous()
-    runs = q_OI.view(blocks, BLOCK, groups, 8, 4).permute(0, 2, 3, 1, 4).contiguous()  # [B, N, 8 runs, 16, 4]
-    if kind == "int8":
-        values = runs.view(torch.uint8)
-    else:
+def round_rows(rows_OI: Tensor, kind: QuantisedFormat) -> tuple[Tensor, Tensor]:
+    """Whole numbers (int8) for float32 rows, inputs padded to whole groups, and a scale `[O, N]` a group."""
+    groups_ONV = F.pad(rows_OI, (0, -rows_OI.shape[1] % GROUP)).view(len(rows_OI), -1, GROUP)
+    scale, q = _round_int8(groups_ONV) if kind == "int8" else _round_int4(groups_ONV)
+    return q.flatten(1), scale.squeeze(-1)
+
+
+def interleave(weight: QuantisedWeight, rows: Tensor, q_OI: Tensor, scales_ON: Tensor) -> None:
+    """Put rows of whole numbers (int8; -8..7 for int4) and their scales in their places in a weight."""
+    block, lane = rows // BLOCK, rows % BLOCK
+    weight.scales[block, :, lane] = scales_ON.to(torch.float16)
+    runs = q_OI.view(len(rows), -1, 8, 4)  # [O, N, 8 runs, 4]
+    if weight.format == "int4":
         nibbles = (runs + 8).view(torch.uint8)
-        values = nibbles[:, :, :4] | nibbles[:, :, 4:] << 4
-    return QuantisedWeight(kind, outputs, inputs, values.flatten(2), scales)
+        runs = nibbles[:, :, :4] | nibbles[:, :, 4:] << 4
+    packed = weight.values.view(*weight.values.shape[:2], -1, BLOCK, 4)
+    packed[block, :, :, lane] = runs.view(torch.uint8)
 
 
 def unpack(weight: QuantisedWeight) -> Tensor:

@@ -22,8 +22,9 @@ def embedding(ids_T: Tensor, weight_VD: Tensor) -> Tensor:
 
 
 def linear(x_TI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
-    """`x Wᵀ + b`."""
-    return F.linear(x_TI, weight_OI, bias_O)
+    """`x Wᵀ + b`, in the dtype of x."""
+    bias_O = None if bias_O is None else bias_O.to(x_TI.dtype)
+    return F.linear(x_TI, weight_OI.to(x_TI.dtype), bias_O)
 
 
 def linear_quantised(x_TI: Tensor, weight: QuantisedWeight, bias_O: Tensor | None) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 QuantisedFormat = Literal["int8", "int4"]
@@ -79,3 +80,25 @@ class QuantisedWeight:
     """uint8 `[blocks of 16 outputs, groups of 32 inputs, bytes]`."""
     scales: Tensor
     """float16 `[blocks of 16 outputs, groups of 32 inputs, 16]`."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.values.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the numbers are once unpacked, and so what everything between the weights is."""
+        return torch.float32
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        return self.values.nbytes + self.scales.nbytes
+
+    def numel(self) -> int:
+        """How many numbers it stands for."""
+        return self.outputs * self.inputs

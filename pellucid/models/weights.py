@@ -4,7 +4,7 @@ Letters: O outputs, I inputs.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import WeightsError
+from pellucid.kernels.spec import QuantisedFormat
 from pellucid.layers.linear import FusedLinear
 from pellucid.layers.norm import LayerNorm, RMSNorm
 from pellucid.models.body import Body
 from pellucid.models.family import Family
+from pellucid.models.quantising import PackedRows, swap
 from pellucid.models.stored import StoredTensor
 
 PIECE_VALUES = 4 * 2**20
@@ -68,15 +70,29 @@ def place(body: Body, family: Family[Any], stored: Sequence[StoredTensor], where
     return [(tensor, wanted[name]) for name, tensor in found.items()]
 
 
-def fill(body: Body, placements: Sequence[Placement], *, dtype: torch.dtype, device: torch.device) -> None:
-    """Give the body's parameters memory and values. A few rows are read at a time; nothing else is held.
+def fill(
+    body: Body,
+    placements: Sequence[Placement],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    formats: Mapping[str, QuantisedFormat],
+) -> None:
+    """Give the body's parameters memory and values, those that `formats` names rounded to its format. A few
+    rows are read at a time; nothing else is held.
 
     Raises WeightsError naming file and tensor for one that is not finite.
     """
     parameters = dict(body.named_parameters())
     filled: dict[str, Tensor] = {}
+    packed: dict[str, PackedRows] = {}
     for tensor, target in placements:
         name = target.parameter
+        if name in formats:
+            if name not in packed:
+                packed[name] = PackedRows(formats[name], parameters[name].shape, device)
+            _pack(tensor, target, packed[name])
+            continue
         if name not in filled:
             kind = parameter_dtype(body, name, dtype)
             filled[name] = torch.empty(parameters[name].shape, dtype=kind, device=device)
@@ -84,6 +100,7 @@ def fill(body: Body, placements: Sequence[Placement], *, dtype: torch.dtype, dev
     for name, value in filled.items():
         module = body.get_submodule(name.rpartition(".")[0])
         setattr(module, name.rpartition(".")[2], nn.Parameter(value, requires_grad=False))
+    swap(body, {name: rows.weight for name, rows in packed.items()})
 
 
 def targets(body: Body, family: Family[Any]) -> dict[str, Target]:
@@ -170,6 +187,18 @@ def _copy(tensor: StoredTensor, target: Target, rows: Tensor) -> None:
             _check_finite(tensor, rows[start:stop], rows[start:stop])
         else:
             _copy_finite(tensor, rows[start:stop], tensor.rows(start, stop))
+
+
+def _pack(tensor: StoredTensor, target: Target, packed: PackedRows) -> None:
+    if target.transform:
+        values = target.transform(tensor.whole())
+        packed.write(target.start, values)
+        _check_finite(tensor, values, values)
+        return
+    for start, stop in tensor.pieces(PIECE_VALUES):
+        values = tensor.rows(start, stop)
+        packed.write(target.start + start, values)
+        _check_finite(tensor, values, values)
 
 
 def _copy_finite(tensor: StoredTensor, rows: Tensor, values: Tensor) -> None:
