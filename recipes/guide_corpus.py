@@ -25,6 +25,7 @@ BOS, END, EOS = "<|begin|>", "<|end|>", "<|endoftext|>"
 UNFORESEEABLE = 0.03
 """The weight of what cannot be foreseen, such as a question: a little, for the meaning of its words."""
 UNKNOWN = "I do not know that. I am a small model that only knows about transformers."
+NO_SUMS = "I cannot calculate. I am a small model that only knows about transformers."
 NO_MORE = "That is all I know about it."
 
 
@@ -142,7 +143,7 @@ class Writer:
     def rough(self, text: str, keep: str = "") -> str:
         """As people type: with a greeting, other words, no question mark, a slip. `keep` stays whole."""
         rng = self.rng
-        if rng.random() < 0.12:
+        if rng.random() < 0.16:
             text = self.disturb(text, keep)
         for word, others in phrases.SYNONYMS.items():
             if word in text and rng.random() < 0.15:
@@ -198,7 +199,7 @@ class Writer:
                 a, b = b, a
             return [(self.ask(phrases.COMPARE, a=a, b=b), answer)]
         if kind == "unknown":
-            return [(self.unknown(), UNKNOWN)]
+            return [self.unknown()]
         if kind == "pronoun":
             return [self.who()]
         return self.about_topic()
@@ -224,20 +225,24 @@ class Writer:
             told.add(answer)
         return turns
 
-    def unknown(self) -> str:
+    def unknown(self) -> tuple[str, str]:
         """A question outside the guide's subject, perhaps about a word that does not exist."""
         rng = self.rng
-        if rng.random() < 0.4:
-            return self.ask(
-                phrases.ELSEWHERE,
-                noun=rng.choice(phrases.NOUNS),
-                place=rng.choice(phrases.PLACES),
-                person=rng.choice(phrases.PEOPLE),
+        if rng.random() < 0.15:
+            n, m = rng.randint(2, 999), rng.choice([rng.randint(2, 20), rng.randint(2, 999)])
+            return self.ask(phrases.SUMS, n=str(n), m=str(m)), NO_SUMS
+        if rng.random() < 0.5:
+            noun, place, person = (
+                self.invented().capitalize() if rng.random() < 0.3 else rng.choice(words)
+                for words in (phrases.NOUNS, phrases.PLACES, phrases.PEOPLE)
             )
-        thing = rng.choice(phrases.NOUNS + phrases.NOT_KNOWN)
-        if rng.random() < 0.3:
-            thing = "".join(rng.choice(phrases.SYLLABLES) for _ in range(rng.randint(2, 3)))
-        return self.about(Topic([(thing, False)]), rng.choice(["what", "why", "how"]))
+            return self.ask(phrases.ELSEWHERE, noun=noun, place=place, person=person), UNKNOWN
+        thing = self.invented() if rng.random() < 0.3 else rng.choice(phrases.NOUNS + phrases.NOT_KNOWN)
+        return self.about(Topic([(thing, False)]), rng.choice(["what", "why", "how"])), UNKNOWN
+
+    def invented(self) -> str:
+        """A word that does not exist."""
+        return "".join(self.rng.choice(phrases.SYLLABLES) for _ in range(self.rng.randint(2, 3)))
 
     def who(self) -> tuple[str, str]:
         sentence, right, _, reason = pronoun(self.rng)

@@ -21,6 +21,7 @@ FOLLOW = {aspect: _LINES[f"then {aspect}"] for aspect in ("why", "how", "ex", "w
 COMPARE, CENTRAL, SYSTEM = _LINES["compare"], set(_LINES["central"]), _LINES["system"]
 ELSEWHERE, NOUNS, NOT_KNOWN = _LINES["elsewhere"], _LINES["nouns"], _LINES["not known"]
 PLACES, PEOPLE, SYLLABLES = _LINES["places"], _LINES["people"], _LINES["syllables"]
+SUMS = _LINES["sums"]
 OPENINGS, VERBS, ANY_WORDS = _LINES["openings"], _LINES["verbs"], " ".join(_LINES["any words"]).split()
 WANTED = {aspect: _LINES[f"wanted {aspect}"] for aspect in ("what", "why", "how")}
 WITHOUT = {aspect: _LINES[f"free {aspect}"] for aspect in ("what", "why", "how")}

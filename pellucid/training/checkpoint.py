@@ -38,6 +38,7 @@ def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str,
     """A file that is there whole or not at all."""
     draft = path.with_name(path.name + ".new")
     save_file(tensors, draft, metadata)
+    draft.chmod(0o644)
     with draft.open("rb+") as file:
         os.fsync(file.fileno())
     os.replace(draft, path)
