@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     target = args.publish or args.folder / "model"
-    texts = documents(200_000, args.seed)
+    texts = documents(110_000, args.seed)
     args.folder.mkdir(parents=True, exist_ok=True)
     tokenizer_path = args.folder / "tokenizer.json"
     if not tokenizer_path.exists():

@@ -71,7 +71,7 @@ def train(
             record.__enter__()
         while at.step < config.steps and not _out_of_patience(at, config):
             lr = config.lr * schedule(at.step)
-            loss, norm, tokens = _step(model, source, task, config, optimizer, ranks, at.step, lr)
+            loss, norm, tokens = train_step(model, source, task, config, optimizer, ranks, at.step, lr)
             if average is not None:
                 average.update(model, at.step)
             if record:
@@ -92,7 +92,7 @@ def train(
     return at
 
 
-def _step(
+def train_step(
     model: nn.Module,
     source: Source,
     task: Task,
