@@ -9,6 +9,7 @@ Run again, it goes on where it stopped. On two CPU cores it takes about an hour.
 import argparse
 import json
 import random
+import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from pellucid.kernels import torch_ops
 from pellucid.models.decoder import Decoder
+from pellucid.models.loading import load_model, open_checkpoint
 from pellucid.models.registry import read_config
 from pellucid.training import Batch, Documents, NextToken, TrainConfig, initialise, publish, train
 from recipes.guide_corpus import BOS, END, EOS, Piece, Writer, plain, read_facts
@@ -115,6 +117,7 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, default=Path("runs/guide"))
     parser.add_argument("--publish", type=Path, help="write the checkpoint here; default: FOLDER/model")
+    parser.add_argument("--from", dest="start", help="begin with the weights of this model, not random ones")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--tokens", type=int, default=2500, help="tokens a step")
     parser.add_argument("--lr", type=float, default=2e-3)
@@ -125,6 +128,8 @@ def main() -> None:
     texts = documents(110_000, args.seed)
     args.folder.mkdir(parents=True, exist_ok=True)
     tokenizer_path = args.folder / "tokenizer.json"
+    if args.start and not tokenizer_path.exists():
+        shutil.copy(open_checkpoint(args.start).folder / "tokenizer.json", tokenizer_path)
     if not tokenizer_path.exists():
         train_tokenizer([p for text in texts[:40_000] for p, _ in text], args.vocab).save(str(tokenizer_path))
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
@@ -138,6 +143,8 @@ def main() -> None:
     model = family.build(config)
     assert isinstance(model, Decoder)
     initialise(model, seed=args.seed)
+    if args.start:
+        model.load_state_dict(load_model(args.start, dtype="float32", device="cpu").state_dict())
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(ids):,} tokens of text")
 
     def save(step: int) -> None:
