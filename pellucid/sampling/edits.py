@@ -111,4 +111,6 @@ def flat(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     ids = array("q")
     for row in rows:
         ids.extend(row)
-    return torch.tensor(ids, device=device) if ids else torch.empty(0, dtype=torch.int64, device=device)
+    if not ids:
+        return torch.empty(0, dtype=torch.int64, device=device)
+    return torch.frombuffer(ids, dtype=torch.int64).to(device)

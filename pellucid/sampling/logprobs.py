@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from pellucid.sampling.ordering import top_tokens
+from pellucid.sampling.weights import SCALE, run_sums, slices, weigh
 
-ROWS_AT_ONCE = 64
+LOOKED_AT = 16
+"""A chosen token is nearly always among these likeliest; its rank is counted where it is not."""
 
 
 @dataclass(slots=True)
@@ -34,8 +36,7 @@ def token_logprobs(
 ) -> list[dict[int, Logprob]]:
     """For each row its token (first) and its `counts[row]` likeliest (-1: all), likeliest first."""
     found: list[dict[int, Logprob]] = []
-    for start in range(0, len(token_ids), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
+    for rows in slices(logits_RV):
         found += some_logprobs(logits_RV[rows].float(), token_ids[rows], counts[rows])
     return found
 
@@ -52,21 +53,30 @@ def some_logprobs(
     logits_RV: Tensor, token_ids: Sequence[int], counts: Sequence[int]
 ) -> list[dict[int, Logprob]]:
     V = logits_RV.shape[1]
-    logprobs_RV = logits_RV.log_softmax(dim=-1)
-    id_R1 = torch.tensor(token_ids, device=logits_RV.device).unsqueeze(1)
-    logit_R1 = logits_RV.gather(1, id_R1)
-    ahead_RV = logits_RV > logit_R1
-    tied_RV = (logits_RV == logit_R1) & (torch.arange(V, device=logits_RV.device) < id_R1)
-    ranks = (1 + ahead_RV.sum(dim=-1) + tied_RV.sum(dim=-1)).tolist()
-    own = logprobs_RV.gather(1, id_R1).squeeze(1).tolist()
     wanted = [V if count < 0 else min(count, V) for count in counts]
-    _, top_RC = top_tokens(logits_RV, max(wanted))
-    top = logprobs_RV.gather(1, top_RC).tolist()
+    values_RC, ids_RC = top_tokens(logits_RV, min(V, max(LOOKED_AT, *wanted)))
+    log_total_R1 = log_totals(logits_RV, values_RC[:, 0])
+    own_R1 = logits_RV.gather(1, torch.tensor(token_ids, device=logits_RV.device).unsqueeze(1))
+    own = (own_R1 - log_total_R1).flatten().tolist()
+    top = (values_RC - log_total_R1).tolist()
     found = []
-    for row, (token_id, ids) in enumerate(zip(token_ids, top_RC.tolist(), strict=True)):
-        described = {token_id: Logprob(own[row], ranks[row])}
-        for place in range(wanted[row]):
-            if ids[place] != token_id:
-                described[ids[place]] = Logprob(top[row][place], place + 1)
+    for row, (token_id, ids) in enumerate(zip(token_ids, ids_RC.tolist(), strict=True)):
+        rank = ids.index(token_id) + 1 if token_id in ids else count_rank(logits_RV[row], token_id)
+        described = {token_id: Logprob(own[row], rank)}
+        for place, (other, logprob) in enumerate(zip(ids[: wanted[row]], top[row], strict=False)):
+            if other != token_id:
+                described[other] = Logprob(logprob, place + 1)
         found.append(described)
     return found
+
+
+def log_totals(logits_RV: Tensor, best_R: Tensor) -> Tensor:
+    """log Σ exp(x) of each row `[R, 1]`, in float64."""
+    total_R = run_sums(weigh(logits_RV, best_R, torch.ones_like(best_R))).sum(dim=-1)
+    return (best_R.double() + (total_R / SCALE).log()).unsqueeze(1)
+
+
+def count_rank(logits_V: Tensor, token_id: int) -> int:
+    """1 + the tokens ahead of this one."""
+    own = logits_V[token_id]
+    return 1 + int((logits_V > own).sum()) + int((logits_V[:token_id] == own).sum())

@@ -1,48 +1,97 @@
-"""The likeliest tokens of each row, ties to the lowest id, where possible without sorting the vocabulary.
+"""The likeliest tokens of each row, of equal ones the lowest ids, without sorting the vocabulary.
 
-Letters: R rows, V vocabulary, C candidates, N runs of the vocabulary, W the width of a run.
+Letters: R rows, V vocabulary, C candidates, N runs of neighbouring tokens, W the width of a run, B bins,
+M tokens of the bins that are cut, of all rows end to end; X the same, a row each.
 """
+
+import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 RUN = 64
+ONE = 0x3F80
+"""1 as a bfloat16; the bits of those from 0 to 1 count up with their value."""
+BINS = 36 << 7
+"""The bfloat16 numbers from 2**-36 to 1; what is smaller shares the last bin."""
+
+
+def in_runs(x_RV: Tensor) -> Tensor:
+    """The row as runs of 64 tokens `[R, N, W]`, the last one filled up with -inf."""
+    R, V = x_RV.shape
+    if V % RUN:
+        x_RV = functional.pad(x_RV, (0, RUN - V % RUN), value=-math.inf)
+    return x_RV.view(R, -1, RUN)
 
 
 def best_token(x_RV: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest entry of each row and its id `[R]`; of equal ones the lowest id; nan where a row holds one.
+    """The largest entry of each row and its id `[R]`; nan where a row holds one.
 
-    Two levels because torch's fast maximum gives no index: the largest of each run of 64, the first run that
-    holds the row's largest, its place in that run.
+    In two levels because torch's fast maximum gives no index: the first run that holds the row's largest,
+    then its place there.
     """
-    R, V = x_RV.shape
-    if V < 2 * RUN:
-        best = x_RV.max(dim=-1)
-        return best.values, best.indices
-    starts_N = torch.arange(V // RUN, device=x_RV.device) * RUN
-    best_RN = x_RV[:, : V // RUN * RUN].view(R, V // RUN, RUN).amax(dim=-1)
-    if V % RUN:  # the last run overlaps the one before it
-        starts_N = torch.cat((starts_N, starts_N.new_tensor([V - RUN])))
-        best_RN = torch.cat((best_RN, x_RV[:, -RUN:].amax(dim=-1, keepdim=True)), dim=1)
-    best = best_RN.max(dim=-1)
-    start_R1 = starts_N[best.indices].unsqueeze(1)
-    run_RW = x_RV.gather(1, start_R1 + torch.arange(RUN, device=x_RV.device))
-    return best.values, start_R1.squeeze(1) + run_RW.max(dim=-1).indices
+    x_RNW = in_runs(x_RV)
+    best = x_RNW.amax(dim=-1).max(dim=-1)
+    run_RW = x_RNW[torch.arange(len(x_RV), device=x_RV.device), best.indices]
+    return best.values, best.indices * RUN + run_RW.max(dim=-1).indices
 
 
 def top_tokens(x_RV: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest entries of each row, largest first, ties by lowest id: values and ids `[R, C]`."""
+    """The `count` largest entries of each row, largest first: values and ids `[R, C]`.
+
+    They lie in the `count` runs with the largest maxima. One more is looked at: where it equals the last one,
+    which of the equal ones torch took is chance, so the lowest ids are looked up.
+    """
     V = x_RV.shape[1]
     if count >= V:
         values_RC, ids_RC = x_RV.sort(dim=-1, descending=True, stable=True)
         return values_RC, ids_RC
-    top = x_RV.topk(count + 1, dim=-1)
-    values_RC, ids_RC = top.values[:, :count], top.indices[:, :count]
-    torn_R = (top.values[:, count:] == values_RC[:, -1:]).any(dim=-1)
-    for row in torn_R.nonzero().flatten().tolist():  # which of equal last ones topk takes is its own choice
+    if V > 4 * RUN * count:
+        x_RNW = in_runs(x_RV)
+        run_RN = x_RNW.amax(dim=-1).topk(count + 1, dim=-1, sorted=False).indices
+        held_RX = x_RNW.gather(1, run_RN.unsqueeze(-1).expand(-1, -1, RUN)).flatten(1)
+        top = held_RX.topk(count + 1, dim=-1)
+        place_RC = top.indices[:, :count]
+        ids_RC = run_RN.gather(1, place_RC // RUN) * RUN + place_RC % RUN
+    else:
+        top = x_RV.topk(count + 1, dim=-1)
+        ids_RC = top.indices[:, :count]
+    values_RC = top.values[:, :count]
+    for row in (top.values[:, count] == values_RC[:, -1]).nonzero().flatten().tolist():
         last = values_RC[row, -1]
         room = int((values_RC[row] == last).sum())
         ids_RC[row, count - room :] = (x_RV[row] == last).nonzero().flatten()[:room]
     ids_RC, order_RC = ids_RC.sort(dim=-1)
     values_RC, order_RC = values_RC.gather(1, order_RC).sort(dim=-1, descending=True, stable=True)
     return values_RC, ids_RC.gather(1, order_RC)
+
+
+def first_part(by_RV: Tensor, of_RV: Tensor, goal_R: Tensor) -> Tensor:
+    """Which tokens `[R, V]` one takes, from the highest in `by` on, until their `of` reach the goal.
+
+    `by`: float32 from 0 to 1. `of`: whole numbers in float64. The goal: above 0, at most their sum. A
+    histogram of `of` over bins of `by` finds the bin in which it is reached; only its tokens are sorted.
+    """
+    R, device = len(by_RV), by_RV.device
+    bin_RV = (ONE - by_RV.bfloat16().view(torch.int16)).clamp_max_(BINS - 1)
+    flat_RV = bin_RV + torch.arange(0, R * BINS, BINS, device=device)[:, None]
+    in_bin_RB = torch.bincount(flat_RV.flatten(), of_RV.flatten(), minlength=R * BINS).view(R, BINS)
+    reached_RB = in_bin_RB.cumsum(dim=-1)
+    cut_R1 = (reached_RB < goal_R[:, None]).sum(dim=-1, keepdim=True)
+    before_R1 = (reached_RB - in_bin_RB).gather(1, cut_R1)
+    cut_R1 = cut_R1.to(torch.int16)
+    kept_RV = bin_RV < cut_R1
+    row_M, id_M = (bin_RV == cut_R1).nonzero(as_tuple=True)
+    first_R = torch.searchsorted(row_M, torch.arange(R, device=device))
+    place_M = torch.arange(len(row_M), device=device) - first_R[row_M]
+    shape = (R, int(place_M.max()) + 1)
+    by_RX = torch.full(shape, -1.0, device=device).index_put((row_M, place_M), by_RV[row_M, id_M])
+    of_RX = of_RV.new_zeros(shape).index_put((row_M, place_M), of_RV[row_M, id_M])
+    id_RX = id_M.new_zeros(shape).index_put((row_M, place_M), id_M)
+    order_RX = by_RX.sort(dim=-1, descending=True, stable=True).indices
+    of_RX = of_RX.gather(1, order_RX)
+    taken_RX = before_R1 + of_RX.cumsum(dim=-1) - of_RX < goal_R[:, None]
+    row_M, place_M = taken_RX.nonzero(as_tuple=True)
+    kept_RV[row_M, id_RX.gather(1, order_RX)[row_M, place_M]] = True
+    return kept_RV

@@ -7,21 +7,22 @@ A row's token is a pure function of its own logits, parameters, tokens and seed:
 - its random number in [0, 1) comes from (seed, sample index, output position) alone (`draw.py`);
 - its token is the first, by id, at which the running sum of the weights passes that part of their total.
 
-Letters: R rows, P those without filters, F those with filters, V vocabulary, C candidates.
+Letters: R rows, F those with filters, L those that their likeliest tokens do not settle, V vocabulary,
+C the likeliest tokens.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 
 from pellucid.errors import RequestError
-from pellucid.sampling.distribution import filter_rows, floats, plain_weights, row_errors, take_rows
+from pellucid.sampling.distribution import few, few_weights, filtered_weights, floats, row_errors
 from pellucid.sampling.edits import edit
 from pellucid.sampling.logprobs import NO_LOGPROBS, Logprob, token_logprobs
 from pellucid.sampling.ordering import best_token
 from pellucid.sampling.state import SamplingState
-from pellucid.sampling.weights import pick, pick_from_all
+from pellucid.sampling.weights import pick, pick_from_all, slices, take_rows, whole
 
 
 class SampledToken(NamedTuple):
@@ -48,28 +49,42 @@ def choose(logits_RV: Tensor, states: Sequence[SamplingState]) -> list[SampledTo
     best_R, ids_R = best_token(x_RV)
     errors = row_errors(logits_RV, x_RV, best_R)
     chosen = [SampledToken(token_id) for token_id in ids_R.tolist()]
-    drawn = [row for row, state in enumerate(states) if not state.params.greedy and row not in errors]
-    for row, token_id in draw_tokens(x_RV, drawn, states):
-        chosen[row] = SampledToken(token_id)
+    if drawn := [row for row, state in enumerate(states) if not state.params.greedy and row not in errors]:
+        ids = draw_tokens(take_rows(x_RV, drawn), [states[row] for row in drawn])
+        for row, token_id in zip(drawn, ids, strict=True):
+            chosen[row] = SampledToken(token_id)
     for row, error in errors.items():
         chosen[row] = SampledToken(-1, error=error)
     return chosen
 
 
-def draw_tokens(
-    x_RV: Tensor, rows: Sequence[int], states: Sequence[SamplingState]
-) -> Iterator[tuple[int, int]]:
-    """A token for each of the given rows, drawn from its edited logits: (row, token id) in any order."""
-    if plain := [row for row in rows if not states[row].filtered]:
-        uniform_P = floats([states[row].uniform() for row in plain], x_RV.device)
-        picked_P = pick_from_all(plain_weights(x_RV, plain, states), uniform_P)
-        yield from zip(plain, picked_P.tolist(), strict=True)
-    filtered = [row for row in rows if states[row].filtered]
-    for done, whole_FC, ids_FC in filter_rows(x_RV, filtered, states):
-        uniform_F = floats([states[row].uniform() for row in done], x_RV.device)
+def draw_tokens(x_RV: Tensor, states: Sequence[SamplingState]) -> list[int]:
+    """A token for each row, drawn from its edited logits."""
+    ids: list[int] = []
+    for rows in slices(x_RV):
+        ids += draw_some(x_RV[rows].float(), states[rows])
+    return ids
+
+
+def draw_some(x_RV: Tensor, states: Sequence[SamplingState]) -> list[int]:
+    """By the likeliest tokens where they settle a row, by the whole vocabulary otherwise."""
+    uniform_R = floats([state.uniform() for state in states], x_RV.device)
+    ids: dict[int, int] = {}
+    groups: dict[int, list[int]] = {}
+    for row, state in enumerate(states):
+        if state.filtered:
+            groups.setdefault(few(state), []).append(row)
+    for count, rows in groups.items():
+        some = [states[row] for row in rows]
+        weights_FC, ids_FC, settled = few_weights(take_rows(x_RV, rows), some, count)
         ids_FC, order_FC = ids_FC.sort(dim=-1)
-        place_F1 = pick(whole_FC.gather(1, order_FC), uniform_F).unsqueeze(1)
-        yield from zip(done, ids_FC.gather(1, place_F1).flatten().tolist(), strict=True)
+        place_F1 = pick(whole(weights_FC.gather(1, order_FC)), uniform_R[rows]).unsqueeze(1)
+        picked = ids_FC.gather(1, place_F1).flatten().tolist()
+        ids |= {row: token_id for row, token_id, yes in zip(rows, picked, settled, strict=True) if yes}
+    if left := [row for row in range(len(states)) if row not in ids]:
+        weights_LV = filtered_weights(take_rows(x_RV, left), [states[row] for row in left])
+        ids |= zip(left, pick_from_all(weights_LV, uniform_R[left]).tolist(), strict=True)
+    return [ids[row] for row in range(len(states))]
 
 
 def describe(

@@ -20,10 +20,10 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from pellucid.sampling.distribution import distribution, floats, take_rows
+from pellucid.sampling.distribution import distribution, floats
 from pellucid.sampling.sampler import SampledToken, choose, describe
 from pellucid.sampling.state import SamplingState
-from pellucid.sampling.weights import pick_from_all
+from pellucid.sampling.weights import pick_from_all, take_rows
 
 
 def propose(logits_RV: Tensor, states: Sequence[SamplingState]) -> tuple[list[int], Tensor]:

@@ -5,12 +5,15 @@ token from depending on its company. Letters: R rows, V vocabulary, C candidates
 W the width of a run.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 SCALE = 2.0**34
 """A weight of 1 as a whole number: sums over 2**19 tokens stay below 2**53."""
 RUN = 128
+CACHED = 2**20
 
 
 def weigh(x_RC: Tensor, best_R: Tensor, temperature_R: Tensor) -> Tensor:
@@ -21,6 +24,11 @@ def weigh(x_RC: Tensor, best_R: Tensor, temperature_R: Tensor) -> Tensor:
 def whole(weights_RC: Tensor) -> Tensor:
     """Weights of at most 1 as whole numbers, in float64."""
     return (weights_RC * SCALE).round_().double()
+
+
+def exact_sum(x_RC: Tensor) -> Tensor:
+    """The sum `[R, 1]` of float64 entries whose total is below 16: exact, of entries rounded to 2**-49."""
+    return (x_RC * 2.0**49).round_().sum(dim=-1, keepdim=True) * 2.0**-49
 
 
 def run_sums(weights_RV: Tensor) -> Tensor:
@@ -50,3 +58,15 @@ def pick_from_all(weights_RV: Tensor, uniform_R: Tensor) -> Tensor:
     run_RW = weights_RV.gather(1, id_RW.clamp_max(V - 1)) * (id_RW < V)
     run_RW = whole(run_RW / run_RW.amax(dim=-1, keepdim=True))
     return run_R1.squeeze(1) * RUN + pick(run_RW, left_R1.squeeze(1))
+
+
+def take_rows(x: Tensor, rows: Sequence[int]) -> Tensor:
+    """These rows (each once, in order), without a copy where they are all."""
+    return x if len(rows) == len(x) else x[list(rows)]
+
+
+def slices(x_RV: Tensor) -> list[slice]:
+    """The rows in a few at a time, so that what is made of them stays in a CPU's cache."""
+    R, V = x_RV.shape
+    step = max(1, CACHED // V) if x_RV.device.type == "cpu" else max(1, R)
+    return [slice(start, start + step) for start in range(0, R, step)]

@@ -14,7 +14,7 @@ from transformers import (
     TypicalLogitsWarper,
 )
 
-from pellucid.sampling.distribution import distribution
+from pellucid.sampling.distribution import MANY, distribution, few, few_weights, filtered_weights
 from pellucid.sampling.params import SamplingParams
 from pellucid.sampling.state import SamplingState
 
@@ -81,13 +81,22 @@ def test_the_distribution_left_is_the_definitions(logits, params) -> None:
     assert left(logits, **params).tolist() == pytest.approx(expected, abs=2e-6)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**31), st.integers(2, 4000), st.floats(0.5, 6.0), settings_)
-def test_few_candidates_or_many_leave_the_same(seed, V, spread, params) -> None:
-    logits = torch.randn(V, generator=torch.Generator().manual_seed(seed)) * spread
-    expected = by_definition(logits.double().tolist(), **{**OFF, **params})
-    got = left(logits, **params).double()
-    assert (got - torch.tensor(expected)).abs().max() < 2e-4
+@pytest.mark.parametrize("V", [40, 500, 9000])
+@pytest.mark.parametrize("params", [
+    {"top_k": 20}, {"top_p": 0.8}, {"min_p": 0.05}, {"typical_p": 0.6}, {"top_k": 63, "typical_p": 0.6}, {"min_p": 0.01, "top_p": 0.9},
+    {"top_k": 63, "top_p": 0.95, "min_p": 0.001}, {"top_k": 200, "top_p": 0.3}, {"top_k": 2000, "top_p": 0.3}, {"top_p": 0.5, "typical_p": 0.5},
+])  # fmt: skip
+def test_where_the_likeliest_tokens_settle_a_row_they_leave_what_everything_leaves(V, params) -> None:
+    logits = (
+        torch.randn(30, V, generator=torch.Generator().manual_seed(V)) * torch.linspace(0.1, 6, 30)[:, None]
+    )
+    states = [SamplingState(SamplingParams(**params), [], [])] * 30
+    weights, ids, settled = few_weights(logits, states, few(states[0]))
+    whole = torch.zeros_like(logits).scatter(1, ids, weights)
+    expected = filtered_weights(logits, states)
+    assert torch.equal(whole[settled], expected[settled])
+    if 0 < params.get("top_k", 0) < MANY:
+        assert all(settled)
 
 
 @pytest.mark.parametrize(
