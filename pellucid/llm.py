@@ -281,11 +281,11 @@ class LLM:
 
     def _watch(self, inside: ForwardContext, batch: Batch) -> ForwardContext:
         watched = []
-        for i, share in enumerate(batch.shares):
-            record = self._records.get(share.sample.request.id)
+        for i, piece in enumerate(batch.pieces):
+            record = self._records.get(piece.sample.request.id)
             if record is not None:
                 first, end = batch.query_starts_N1[i : i + 2].tolist()
-                watched.append(Watched(record, slice(first, end), share.start))
+                watched.append(Watched(record, slice(first, end), piece.start))
         return TracingContext(inside, watched) if watched else inside
 
     def _finish(self, request_ids: Sequence[str], use_tqdm: bool) -> list[RequestOutput]:

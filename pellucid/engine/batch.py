@@ -3,23 +3,41 @@
 Letters: T tokens of the step, N samples, B blocks of the longest, R output rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.engine.scheduler import Plan, Share
+from pellucid.engine.request import Sample
+from pellucid.engine.scheduler import Share
 
 Int64 = NDArray[np.int64]
 Int32 = NDArray[np.int32]
+
+
+Copies = Sequence[tuple[int, int]]
+"""Blocks to copy before the forward, (from, to)."""
+
+
+class Piece(NamedTuple):
+    """One sample's part of a forward: tokens that lie one after the other in its sequence."""
+
+    sample: Sample
+    token_ids: list[int]
+    start: int
+    """The position of the first."""
+    num_outputs: int
+    """How many of them, counted from the last, meet the vocabulary."""
 
 
 @dataclass(slots=True)
 class Batch:
     """All that a forward pass reads beside weights and cache."""
 
-    shares: list[Share]
-    """Whose tokens they are: share i owns rows `query_starts_N1[i]:query_starts_N1[i + 1]`."""
+    pieces: list[Piece]
+    """Whose tokens they are: piece i owns rows `query_starts_N1[i]:query_starts_N1[i + 1]`."""
     ids_T: Int64
     positions_T: Int64
     lengths_T: Int64
@@ -30,53 +48,55 @@ class Batch:
     block_tables_NB: Int32
     output_rows_R: Int64
     output_starts: list[int]
-    """Share i owns the logits `output_starts[i]:output_starts[i + 1]`, which are of its last rows."""
+    """Piece i owns the logits `output_starts[i]:output_starts[i + 1]`, which are of its last rows."""
     max_query_len: int
     max_context_len: int
-    copies: list[tuple[int, int]]
+    copies: Copies
 
 
-def build_batch(plan: Plan, block_size: int) -> Batch:
-    """Lay a plan's shares end to end."""
-    shares = plan.shares
-    N = len(shares)
+def piece_of(share: Share) -> Piece:
+    """A share as it is computed: its tokens, then its drafts."""
+    tokens = share.sample.token_ids[share.start : share.end] + share.drafts
+    return Piece(share.sample, tokens, share.start, share.start + len(tokens) - share.first_output)
+
+
+def build_batch(pieces: list[Piece], block_size: int, copies: Copies = ()) -> Batch:
+    """Lay the pieces end to end."""
+    N = len(pieces)
     ids: list[int] = []
-    starts, ends, lengths, prompts = ([0] * N for _ in range(4))
     query_starts, output_starts = [0], [0]
     output_rows: list[int] = []
-    longest = max(len(share.sample.table.blocks) for share in shares)
-    block_tables_NB = np.full((N, longest), -1, dtype=np.int32)
-    for i, share in enumerate(shares):
-        sample = share.sample
-        ids += sample.token_ids[share.start : share.end]
-        ids += share.drafts
-        starts[i], ends[i] = share.start, share.end + len(share.drafts)
-        lengths[i], prompts[i] = len(sample.token_ids), sample.num_prompt
+    block_tables_NB = np.full((N, max(len(p.sample.table.blocks) for p in pieces)), -1, dtype=np.int32)
+    for i, piece in enumerate(pieces):
+        ids += piece.token_ids
         query_starts.append(len(ids))
-        count = ends[i] - share.first_output
-        output_rows += range(len(ids) - count, len(ids))
+        output_rows += range(len(ids) - piece.num_outputs, len(ids))
         output_starts.append(len(output_rows))
-        blocks = sample.table.blocks
+        blocks = piece.sample.table.blocks
         block_tables_NB[i, : len(blocks)] = blocks
-    query_starts_N1, starts_N = np.array(query_starts, dtype=np.int32), np.array(starts)
+    query_starts_N1 = np.array(query_starts, dtype=np.int32)
+    starts_N = np.array([piece.start for piece in pieces])
+    lengths_N = np.array([len(piece.sample.token_ids) for piece in pieces])
+    prompts_N = np.array([piece.sample.num_prompt for piece in pieces])
     counts_N = np.diff(query_starts_N1)
+    ends_N = starts_N + counts_N
     owner_T = np.repeat(np.arange(N), counts_N)
     positions_T = np.arange(len(ids)) - (query_starts_N1[:-1] - starts_N)[owner_T]
     blocks_T = block_tables_NB[owner_T, positions_T // block_size].astype(np.int64)
     return Batch(
-        shares=shares,
+        pieces=pieces,
         ids_T=np.array(ids, dtype=np.int64),
         positions_T=positions_T,
         # a draft's row is what it would be if the drafts before it were its sequence's tokens already
-        lengths_T=np.maximum(np.array(lengths)[owner_T], positions_T + 1),
-        prompt_lengths_T=np.array(prompts)[owner_T],
+        lengths_T=np.maximum(lengths_N[owner_T], positions_T + 1),
+        prompt_lengths_T=prompts_N[owner_T],
         slots_T=blocks_T * block_size + positions_T % block_size,
         query_starts_N1=query_starts_N1,
-        context_lens_N=np.array(ends, dtype=np.int32),
+        context_lens_N=ends_N.astype(np.int32),
         block_tables_NB=block_tables_NB,
         output_rows_R=np.array(output_rows, dtype=np.int64),
         output_starts=output_starts,
         max_query_len=int(counts_N.max()),
-        max_context_len=max(ends),
-        copies=plan.copies,
+        max_context_len=int(ends_N.max()),
+        copies=copies,
     )

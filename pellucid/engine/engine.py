@@ -18,18 +18,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pellucid.cache.paged_kv import PagedKV, bytes_per_block
+from pellucid.cache.paged_kv import KVStyle, PagedKV
 from pellucid.cache.sizing import size_cache
 from pellucid.device import available_memory
 from pellucid.engine.admission import Admission, limit_of, width_of
-from pellucid.engine.batch import Batch, build_batch
+from pellucid.engine.batch import Batch, build_batch, piece_of
 from pellucid.engine.beam import BeamRequests
+from pellucid.engine.drafting import NoSpeculation, Setting, Speculation
 from pellucid.engine.output import Output, Part, Taken
-from pellucid.engine.record import Recorder, StepRecord
+from pellucid.engine.record import Recorder, StepRecord, Totals
 from pellucid.engine.request import FinishReason, Request, Sample
-from pellucid.engine.runner import MakeRunner, Wrap, plain_runner
+from pellucid.engine.runner import MakeRunner, Runs, Wrap, plain_runner, specs_of, widest_window
 from pellucid.engine.sampled import SampledRequests
-from pellucid.engine.scheduler import Scheduler, SchedulerConfig
+from pellucid.engine.scheduler import Plan, Scheduler, SchedulerConfig
 from pellucid.errors import QueueFullError, RequestError
 from pellucid.kernels import Kernels
 from pellucid.models.decoder import Decoder
@@ -67,7 +68,6 @@ class Engine:
         model: Decoder,
         *,
         kernels: Kernels,
-        make_runner: MakeRunner = plain_runner,
         num_blocks: int | None = None,
         block_size: int = 16,
         max_num_seqs: int = 64,
@@ -78,25 +78,27 @@ class Engine:
         use_cache: bool = True,
         kv_dtype: torch.dtype | None = None,
         eos_token_ids: Sequence[int] | None = None,
+        speculation: Speculation | None = None,
+        make_runner: MakeRunner = plain_runner,
     ) -> None:
         """`num_blocks` and `max_model_len` are by default what memory and the model can hold; `cache_size`
         says what came of it. `max_num_batched_tokens` is the budget of one step, raised where it could not
         hold a token of each sample and one more. With `use_cache=False` every step computes every token
         anew, to show what the cache is for. Raises OutOfMemoryError where not even one request fits.
         """
-        specs = [module.spec for module in model.attentions]
-        windows = [spec.window for spec in specs if spec.window is not None]
+        guessing = speculation or NoSpeculation()
+        models = (model, *guessing.models)
         weight = model.lm_head.weight
-        self.kv_dtype = dtype = kv_dtype or weight.dtype
-        device = weight.device
+        self.kv_dtype = kv_dtype or weight.dtype
+        style = KVStyle(kernels, block_size, self.kv_dtype, weight.device)
         self.cache_size = size_cache(
-            bytes_per_block=bytes_per_block(specs, kernels, block_size=block_size, dtype=dtype),
+            bytes_per_block=sum(style.bytes_per_block(specs_of(each)) for each in models),
             block_size=block_size,
             max_num_seqs=max_num_seqs,
-            longest=model.config.max_position_embeddings,
+            longest=min(each.config.max_position_embeddings for each in models),
             max_model_len=max_model_len,
-            available=available_memory(device),
-            device=device.type,
+            available=available_memory(style.device),
+            device=style.device.type,
             num_blocks=num_blocks,
         )
         self.max_model_len, num_blocks = self.cache_size.max_model_len, self.cache_size.num_blocks
@@ -107,15 +109,21 @@ class Engine:
             num_blocks=num_blocks,
             max_num_seqs=max_num_seqs,
             max_num_batched_tokens=max(max_num_batched_tokens, max_num_seqs + 1),
-            window=max(windows) if len(windows) == len(specs) else None,
+            num_speculative_tokens=guessing.num_speculative_tokens if use_cache else 0,
+            window=widest_window(models),
             enable_prefix_caching=enable_prefix_caching and use_cache,
         )
         self.scheduler = Scheduler(self.config, model.rotary_regime)
-        kv = PagedKV(specs, kernels, num_blocks=num_blocks, block_size=block_size, dtype=dtype, device=device)
-        self.runner = make_runner(model, kernels, kv, self.config)
+
+        def runner_of(model: Decoder) -> Runs:
+            return make_runner(model, kernels, PagedKV(specs_of(model), style, num_blocks), self.config)
+
+        self.runner = runner_of(model)
         self.eos_token_ids = tuple(model.config.eos_token_ids if eos_token_ids is None else eos_token_ids)
+        sampled = SampledRequests(self.scheduler, self.eos_token_ids)
+        self._drafter = guessing.drafter(Setting(model, runner_of, block_size, sampled.state_of))
         self._kinds: dict[type, Kind] = {
-            SamplingParams: SampledRequests(self.scheduler, self.eos_token_ids),
+            SamplingParams: sampled,
             BeamSearchParams: BeamRequests(self.scheduler, self.eos_token_ids),
         }
         self.max_waiting = max_waiting
@@ -126,6 +134,11 @@ class Engine:
         )
         self._num_added = 0
         self._recorder = Recorder(self.scheduler.pool, block_size)
+
+    @property
+    def totals(self) -> Totals:
+        """Counts since the engine began: hit rate, acceptance rate, tokens, seconds."""
+        return self._recorder.totals
 
     @property
     def has_work(self) -> bool:
@@ -169,11 +182,13 @@ class Engine:
         if not plan.shares:
             assert not self.scheduler.waiting, "requests wait and nothing can move: the scheduler is wrong"
             return outputs
-        batch = build_batch(plan, self.config.block_size)
+        self._drafter.propose(plan)
+        pieces = [piece_of(share) for share in plan.shares]
+        batch = build_batch(pieces, self.config.block_size, plan.copies)
         scheduled = time.monotonic()
         logits_RV = self.runner.run(batch, wrap)
         ran = time.monotonic()
-        takings = self._take(batch, logits_RV)
+        takings = self._take(plan, batch, logits_RV)
         outputs += [output for taking in takings for output in taking.outputs]
         waiting, running = self.scheduler.waiting, self.scheduler.running
         if not self._use_cache:
@@ -184,11 +199,11 @@ class Engine:
         )
         return outputs
 
-    def _take(self, batch: Batch, logits_RV: Tensor) -> list[Taken]:
+    def _take(self, plan: Plan, batch: Batch, logits_RV: Tensor) -> list[Taken]:
         """Hand every kind of request its rows."""
         parts: dict[type, list[Part]] = {kind: [] for kind in self._kinds}
         for share, first, last in zip(
-            batch.shares, batch.output_starts, batch.output_starts[1:], strict=False
+            plan.shares, batch.output_starts, batch.output_starts[1:], strict=False
         ):
             request = share.sample.request
             parts[type(request.params)].append(Part(share, first, last, share.first_output))

@@ -58,13 +58,51 @@ class StepRecord:
         return self.schedule_ms + self.model_ms + self.sample_ms
 
 
+@dataclass(slots=True)
+class Totals:
+    """Everything since the engine began."""
+
+    steps: int = 0
+    computed_tokens: int = 0
+    new_tokens: int = 0
+    looked_up_tokens: int = 0
+    """Tokens that the prefix cache was asked for as samples were admitted, again after each preemption."""
+    hit_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    preemptions: int = 0
+    seconds: float = 0.0
+
+    @property
+    def hit_rate(self) -> float:
+        """Of the tokens asked of the prefix cache, the part it had."""
+        return self.hit_tokens / max(1, self.looked_up_tokens)
+
+    @property
+    def acceptance_rate(self) -> float:
+        """Of the tokens guessed, the part that was right."""
+        return self.accepted_tokens / max(1, self.drafted_tokens)
+
+    def add(self, plan: Plan, record: StepRecord) -> None:
+        """Count a step."""
+        self.steps += 1
+        self.computed_tokens += sum(work.tokens for work in record.work)
+        self.new_tokens += sum(work.new_tokens for work in record.work)
+        self.looked_up_tokens += sum(share.looked_up for share in plan.shares)
+        self.hit_tokens += sum(share.hits for share in plan.shares)
+        self.drafted_tokens += record.drafted
+        self.accepted_tokens += record.accepted
+        self.preemptions += len(record.preempted)
+        self.seconds += record.total_ms / 1e3
+
+
 class Recorder:
     """Notes the state before a step and turns it into a record after."""
 
     def __init__(self, pool: BlockPool, block_size: int) -> None:
+        self.totals = Totals()
         self._pool = pool
         self._block_size = block_size
-        self._number = 0
         self.begin(0.0)
 
     def begin(self, now: float) -> None:
@@ -85,9 +123,8 @@ class Recorder:
         """The record of the step that ends at `now`, after it was scheduled and its model had run."""
         new = {key: count for taking in takings for key, count in taking.new_tokens.items()}
         taken = self._pool.num_taken - self._taken
-        self._number += 1
-        return StepRecord(
-            number=self._number - 1,
+        record = StepRecord(
+            number=self.totals.steps,
             started=self._started,
             work=tuple(
                 Work(
@@ -112,3 +149,5 @@ class Recorder:
             model_ms=(ran - scheduled) * 1e3,
             sample_ms=(now - ran) * 1e3,
         )
+        self.totals.add(plan, record)
+        return record

@@ -36,13 +36,31 @@ class Request:
     """Called with (sample index, token id) for each new token; a string that it gives back ends that sample
     with "stop" and itself as the reason. An exception ends the sample with "error". Not called for beams."""
 
+    @property
+    def may_be_guessed_at(self) -> bool:
+        """Whether drafts help it: beams need whole distributions, and a trace shows no rejected tokens."""
+        return isinstance(self.params, SamplingParams) and not self.whole_prompt
+
 
 class Sample:
     """One running sample of a request: what the scheduler schedules. It knows its tokens and its blocks."""
 
     __slots__ = (
-        "cached_tokens", "index", "limit", "next_described", "num_computed", "num_preemptions", "num_prompt",
-        "output_ids", "rank", "regime", "request", "table", "token_ids", "width",
+        "__weakref__",
+        "cached_tokens",
+        "index",
+        "limit",
+        "next_described",
+        "num_computed",
+        "num_preemptions",
+        "num_prompt",
+        "output_ids",
+        "rank",
+        "regime",
+        "request",
+        "table",
+        "token_ids",
+        "width",
     )  # fmt: skip
 
     def __init__(

@@ -1,6 +1,6 @@
 """Runs a batch through a model: copies the blocks that must be copied, then one forward."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -10,12 +10,23 @@ from pellucid.cache.paged_kv import PagedKV
 from pellucid.engine.batch import Batch
 from pellucid.engine.paged_context import PagedContext
 from pellucid.engine.scheduler import SchedulerConfig
-from pellucid.kernels import Kernels
+from pellucid.kernels import AttentionSpec, Kernels
 from pellucid.layers.context import ForwardContext
 from pellucid.models.decoder import Decoder
 
 Wrap = Callable[[ForwardContext, Batch], ForwardContext]
 """Given a step's context and batch, gives the context to use instead: a trace's, around the first."""
+
+
+def specs_of(model: Decoder) -> list[AttentionSpec]:
+    """What each attention of a model is, in the order of their caches."""
+    return [module.spec for module in model.attentions]
+
+
+def widest_window(models: Sequence[Decoder]) -> int | None:
+    """The largest sliding window, if every attention of every model has one."""
+    windows = [spec.window for model in models for spec in specs_of(model)]
+    return None if None in windows else max(window for window in windows if window is not None)
 
 
 class Runs(Protocol):

@@ -118,6 +118,10 @@ class SampledRequests:
             self._forget(owner, running)
         return outputs
 
+    def state_of(self, running: Sample) -> SamplingState:
+        """How a sample's next token is drawn."""
+        return self.requests[running.request.id].states[running.index]
+
     def _accept(self, owner: SampledRequest, running: Sample, tokens: Sequence[SampledToken]) -> Output:
         """Append tokens until one of them is the last, and say what is new."""
         is_first = running.index == 0 and not running.output_ids

@@ -47,6 +47,8 @@ class Share:
     end: int
     hits: int = 0
     """Tokens taken from the prefix cache as it was admitted in this step."""
+    looked_up: int = 0
+    """Tokens that the prefix cache was asked for then."""
     draft_room: int = 0
     """Drafts that there are blocks and budget for."""
     drafts: list[int] = field(default_factory=list)
@@ -203,7 +205,7 @@ class Scheduler:
                 sample.cached_tokens = hits
             count, held = min(sample.pending, budget), sample.table.num_held
             share = self._share_out(plan, sample, count)
-            share.hits = hits
+            share.hits, share.looked_up = hits, len(sample.token_ids)
             budget -= count
             promised += needed - (sample.table.num_held - held)
         return budget
@@ -235,7 +237,7 @@ class Scheduler:
             sample = share.sample
             length = len(sample.token_ids)
             room = min(self.config.num_speculative_tokens, budget, sample.limit - length - 1)
-            if room <= 0 or not share.is_decode or sample.width > 1:
+            if room <= 0 or not share.is_decode or not sample.request.may_be_guessed_at:
                 continue
             if self._regime_of(sample, ahead=room) != sample.regime:
                 continue

@@ -70,7 +70,7 @@ class StepArrays:
         """A batch of TOKEN_ROWS tokens that lies in these arrays."""
         T, R = TOKEN_ROWS, OUTPUT_ROWS
         return Batch(
-            shares=[],
+            pieces=[],
             ids_T=self.ids_T[:T],
             positions_T=self.positions_T[:T],
             lengths_T=self.lengths_T[:T],

@@ -18,12 +18,15 @@ def ask(id, prompt, params=GREEDY, **more):
     return Request(id=str(id), prompt_token_ids=prompt, params=params, **more)
 
 
-def run(engine, requests=()):
+def run(engine, requests=(), before_step=lambda number: None):
     """Everything each sample said: {(request id, index): (token ids, logprobs, last output)}."""
     for request in requests:
         engine.add(request)
     said = {}
+    number = 0
     while engine.has_work:
+        before_step(number)
+        number += 1
         for output in engine.step():
             ids, logprobs, _ = said.get((output.request_id, output.index), ([], [], None))
             ids += [token.token_id for token in output.tokens]
