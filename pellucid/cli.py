@@ -15,7 +15,7 @@ from pellucid.demo import BUNDLED, QUESTION
 from pellucid.demo import demo as run_demo
 from pellucid.errors import PellucidError, RequestError
 from pellucid.llm import LLM
-from pellucid.models.hub import bundled_models
+from pellucid.models.names import bundled_models
 from pellucid.sampling.params import SamplingParams
 from pellucid.training import recipes
 from pellucid.views import terminal

@@ -26,7 +26,14 @@ def weight_files(folder: Path) -> list[Path]:
     Raises WeightsError naming what is missing.
     """
     if (folder / INDEX).exists():
-        return _shards(folder)
+        files = indexed_files(folder)
+        missing = [file.name for file in files if not file.is_file()]
+        if missing:
+            raise WeightsError(
+                f"{folder}: {len(missing)} of {len(files)} shards are missing: {', '.join(missing[:3])}; "
+                "download the checkpoint again, or copy them beside the index"
+            )
+        return files
     if (folder / SINGLE).exists():
         return [folder / SINGLE]
     others = sorted(file.name for file in folder.glob("*.safetensors"))
@@ -47,7 +54,8 @@ def weight_files(folder: Path) -> list[Path]:
     raise WeightsError(f"{folder}: no {SINGLE} and no {INDEX}, so there are no weights to load")
 
 
-def _shards(folder: Path) -> list[Path]:
+def indexed_files(folder: Path) -> list[Path]:
+    """The files that an index names, there or not. Raises WeightsError if it is damaged."""
     index = folder / INDEX
     shards = read_json(index).get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(isinstance(s, str) for s in shards.values()):
@@ -56,12 +64,6 @@ def _shards(folder: Path) -> list[Path]:
     strays = [name for name in names if "/" in name or "\\" in name or "\0" in name or not Path(name).name]
     if strays:
         raise WeightsError(f"{index}: `weight_map` names {strays[0]!r}, which is no file beside the index")
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise WeightsError(
-            f"{folder}: {len(missing)} of {len(names)} shards are missing: {', '.join(missing[:3])}; "
-            "download the checkpoint again, or copy them beside the index"
-        )
     return [folder / name for name in names]
 
 
