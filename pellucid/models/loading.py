@@ -10,8 +10,8 @@ from pellucid.errors import ConfigError, OutOfMemoryError
 from pellucid.kernels.spec import QuantisedFormat
 from pellucid.models.body import Body
 from pellucid.models.checkpoint import Checkpoint, open_checkpoint
-from pellucid.models.quantising import QUANTIZATIONS, plan, quantised_bytes
-from pellucid.models.weights import fill, parameter_dtype, place
+from pellucid.models.quantising import QUANTIZATIONS, plan, plan_as_stored, quantised_bytes
+from pellucid.models.weights import fill, parameter_dtype, place, stored_encodings
 
 AUTO_SHARE = 0.7
 """How much of the free memory `quantization="auto"` lets the weights take; the rest is for the cache."""
@@ -48,6 +48,8 @@ def load_checkpoint(
     # every mistake that headers show is found before the first weight is read
     placements = place(body, checkpoint.family, checkpoint.tensors(), checkpoint.source.path)
     formats = choose_formats(body, number, where, quantization)
+    if quantization is None and dtype == "auto" and where.type == "cpu":
+        formats = plan_as_stored(body, stored_encodings(placements))
     check_memory(body, number, where, checkpoint.source.name, formats)
     fill(body, placements, dtype=number, device=where, formats=formats)
     body.tie_weights()

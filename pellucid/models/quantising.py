@@ -4,7 +4,8 @@
 and the head, which choose among all tokens, in 8. Norms, biases, positions and routers stay as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,42 @@ from pellucid.layers.embedding import Embedding
 from pellucid.layers.linear import FusedLinear, Linear
 from pellucid.layers.quantised import QuantisedEmbedding, QuantisedLinear
 from pellucid.models.body import Body
+from pellucid.models.encodings import Encoding
 
 QUANTIZATIONS = ("int8", "int4")
 HEAD, ROUTER = "lm_head.weight", ".router"
+
+
+def _eight_bits(blocks_NS: Tensor) -> tuple[Tensor, Tensor]:
+    return blocks_NS[:, 2:].view(torch.int8), _scale(blocks_NS)
+
+
+def _four_bits(blocks_NS: Tensor) -> tuple[Tensor, Tensor]:
+    both = blocks_NS[:, 2:]
+    return torch.cat((both & 15, both >> 4), dim=1).view(torch.int8) - 8, _scale(blocks_NS)
+
+
+def _scale(blocks_NS: Tensor) -> Tensor:
+    return blocks_NS[:, :2].contiguous().view(torch.float16)
+
+
+# How a file's blocks become whole numbers and scales, where it is packed in groups of 32 as we are.
+STORED: dict[str, tuple[QuantisedFormat, Callable[[Tensor], tuple[Tensor, Tensor]]]] = {
+    "Q8_0": ("int8", _eight_bits),
+    "Q4_0": ("int4", _four_bits),
+}
+
+
+def plan_as_stored(body: Body, encodings: Mapping[str, AbstractSet[Encoding]]) -> dict[str, QuantisedFormat]:
+    """The formats of weights that a file has packed, by name: its own where we have it, else 8 bits, which
+    lose nothing that can be noticed of fewer. `encodings` are those of each parameter's parts."""
+    formats: dict[str, QuantisedFormat] = {}
+    for name in plan(body, "int8"):
+        stored = encodings.get(name, frozenset())
+        if any(encoding.values > 1 for encoding in stored):
+            own = {STORED[e.name][0] if e.name in STORED else "int8" for e in stored}
+            formats[name] = own.pop() if len(own) == 1 else "int8"
+    return formats
 
 
 def plan(body: Body, quantization: str | None) -> dict[str, QuantisedFormat]:
@@ -57,11 +91,22 @@ class PackedRows:
     def write(self, start: int, rows_OI: Tensor) -> None:
         """Round rows and put them at `start` and after."""
         rows = torch.arange(start, start + len(rows_OI))
-        self.write_rounded(rows, *round_rows(rows_OI.float(), self.weight.format))
+        self._put(rows, *round_rows(rows_OI.float(), self.weight.format))
 
-    def write_rounded(self, rows: Tensor, q_OI: Tensor, scales_ON: Tensor) -> None:
-        """Put whole numbers and their scales at the given rows."""
-        interleave(self.weight, rows.to(self.weight.values.device), q_OI, scales_ON)
+    def takes(self, encoding: Encoding) -> bool:
+        """Whether a file's blocks can be taken as they are."""
+        return encoding.name in STORED and STORED[encoding.name][0] == self.weight.format
+
+    def write_stored(self, rows: Tensor, blocks_NS: Tensor, encoding: Encoding) -> Tensor:
+        """Put a file's blocks at the given rows; their scales `[O, N]`."""
+        q_NV, scales_N = STORED[encoding.name][1](blocks_NS)
+        scales_ON = scales_N.view(len(rows), -1)
+        self._put(rows, q_NV.reshape(len(rows), -1), scales_ON)
+        return scales_ON
+
+    def _put(self, rows: Tensor, q_OI: Tensor, scales_ON: Tensor) -> None:
+        device = self.weight.device
+        interleave(self.weight, rows.to(device), q_OI.to(device), scales_ON.to(device))
 
 
 def swap(body: Body, packed: Mapping[str, QuantisedWeight]) -> None:

@@ -66,10 +66,13 @@ class StoredTensor:
     def rows(self, start: int, stop: int) -> Tensor:
         """Rows `start` to `stop` as numbers, unpacked where the encoding packs them."""
         assert self.encoding.decode is not None, f"{self.name} holds {self.encoding.name}"
+        return self.encoding.decode(self.blocks(start, stop)).view(stop - start, *self.shape[1:])
+
+    def blocks(self, start: int, stop: int) -> Tensor:
+        """Rows `start` to `stop` as they are stored, the bytes of a block in each row, uint8."""
         bytes_ = torch.empty((stop - start) * self.row_bytes, dtype=torch.uint8)
         self.read_into(bytes_, start)
-        blocks_NS = bytes_.view(-1, self.encoding.nbytes)
-        return self.encoding.decode(blocks_NS).view(stop - start, *self.shape[1:])
+        return bytes_.view(-1, self.encoding.nbytes)
 
     def whole(self) -> Tensor:
         """All of it, in its published shape."""

@@ -17,6 +17,7 @@ from pellucid.kernels.spec import QuantisedFormat
 from pellucid.layers.linear import FusedLinear
 from pellucid.layers.norm import LayerNorm, RMSNorm
 from pellucid.models.body import Body
+from pellucid.models.encodings import Encoding
 from pellucid.models.family import Family
 from pellucid.models.quantising import PackedRows, swap
 from pellucid.models.stored import StoredTensor
@@ -68,6 +69,14 @@ def place(body: Body, family: Family[Any], stored: Sequence[StoredTensor], where
     for name, tensor in found.items():
         _check(tensor, wanted[name], shapes[wanted[name].parameter])
     return [(tensor, wanted[name]) for name, tensor in found.items()]
+
+
+def stored_encodings(placements: Sequence[Placement]) -> dict[str, set[Encoding]]:
+    """How the parts of each parameter are stored."""
+    found: dict[str, set[Encoding]] = {}
+    for tensor, target in placements:
+        found.setdefault(target.parameter, set()).add(tensor.encoding)
+    return found
 
 
 def fill(
@@ -190,6 +199,14 @@ def _copy(tensor: StoredTensor, target: Target, rows: Tensor) -> None:
 
 
 def _pack(tensor: StoredTensor, target: Target, packed: PackedRows) -> None:
+    if packed.takes(tensor.encoding):
+        # the transforms of a packed file's tensors move rows, so they can tell where each row goes
+        order = torch.arange(tensor.num_rows)
+        places = target.start + (target.transform(order) if target.transform else order).argsort()
+        for start, stop in tensor.pieces(PIECE_VALUES):
+            scales = packed.write_stored(places[start:stop], tensor.blocks(start, stop), tensor.encoding)
+            _check_finite(tensor, scales, scales)
+        return
     if target.transform:
         values = target.transform(tensor.whole())
         packed.write(target.start, values)
