@@ -1,13 +1,13 @@
 """Tokenizer folders in every published format, made from the shared data."""
 
-import functools
 import json
 import shutil
 from pathlib import Path
 
-import gguf
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
+
+from pellucid.models.gguf_file import read_gguf
 
 
 def folder(
@@ -23,10 +23,9 @@ def folder(
     return path
 
 
-@functools.cache
 def metadata(path: Path) -> dict:
-    """A GGUF file's metadata as plain values; reading it takes the `gguf` package a second or two."""
-    return {key: field.contents() for key, field in gguf.GGUFReader(path).fields.items()}
+    """A GGUF file's metadata as plain values."""
+    return read_gguf(path).metadata
 
 
 def llama2_model(fields: dict) -> bytes:

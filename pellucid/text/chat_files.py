@@ -37,8 +37,15 @@ def _listed(config: TokenizerConfig) -> dict[str, str]:
             return {}
         case str():
             return {"default": entry}
-        case list():  # several, by name
-            return {item["name"]: item["template"] for item in entry}
         case dict():
-            return dict(entry)
-    raise damaged(config.folder / "tokenizer_config.json", f"its chat_template is a {type(entry).__name__}")
+            pairs = list(entry.items())
+        case list() if all(isinstance(item, dict) for item in entry):  # several, by name
+            pairs = [(item.get("name"), item.get("template")) for item in entry]
+        case _:
+            pairs = [(None, None)]
+    named = {name: source for name, source in pairs if isinstance(name, str) and isinstance(source, str)}
+    if len(named) < len(pairs):
+        raise damaged(
+            config.folder / "tokenizer_config.json", "its chat_template holds something but templates"
+        )
+    return named

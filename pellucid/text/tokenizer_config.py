@@ -50,36 +50,69 @@ class TokenizerConfig:
 
 
 def read_tokenizer_config(folder: Path) -> TokenizerConfig:
-    """Everything a folder says about its tokenizer beside the vocabulary. Missing files say nothing."""
-    settings = read_json(folder / "tokenizer_config.json")
+    """Everything a folder says about its tokenizer beside the vocabulary. Missing files say nothing.
+
+    Raises TokenizerError, naming file and field, for what is damaged.
+    """
+    path = folder / "tokenizer_config.json"
+    settings = read_json(path)
     model = read_json(folder / "config.json")
-    model = {**model.get("text_config", {}), **model}
-    settings_special = {**read_json(folder / "special_tokens_map.json"), **settings}
-    name = settings.get("tokenizer_class") or model.get("tokenizer_class") or ""
+    model = {**_typed(model, "text_config", dict, folder / "config.json", {}), **model}
+    tokens = {**read_json(folder / "special_tokens_map.json"), **settings}
+    name = _typed(settings, "tokenizer_class", str, path) or _typed(
+        model, "tokenizer_class", str, folder / "config.json", ""
+    )
     own = name.removesuffix("Fast").removesuffix("Tokenizer")
-    kind = (model.get("model_type") or "") if own in ("", "PreTrained", "TokenizersBackend") else own.lower()
-    extra = settings_special.get("additional_special_tokens")
-    extra = extra or settings_special.get("extra_special_tokens") or ()
-    added = {int(id): _added(entry) for id, entry in settings.get("added_tokens_decoder", {}).items()}
+    model_type = _typed(model, "model_type", str, folder / "config.json", "")
+    added = {
+        _id(id, path): _token(entry, path, "added_tokens_decoder")
+        for id, entry in _typed(settings, "added_tokens_decoder", dict, path, {}).items()
+    }
     for text, id in read_json(folder / "added_tokens.json").items():
-        added.setdefault(id, tokenizers.AddedToken(text, normalized=False))
+        added.setdefault(_id(id, folder / "added_tokens.json"), tokenizers.AddedToken(text, normalized=False))
+    key = "additional_special_tokens" if tokens.get("additional_special_tokens") else "extra_special_tokens"
+    extra = _typed(tokens, key, list | dict, path, [])
     return TokenizerConfig(
         folder=folder,
-        kind=kind,
+        kind=model_type if own in ("", "PreTrained", "TokenizersBackend") else own.lower(),
         settings=settings,
-        special={role: _added(settings_special[role]) for role in ROLES if settings_special.get(role)},
+        special={role: _token(tokens[role], path, role) for role in ROLES if tokens.get(role)},
         added=dict(sorted(added.items())),
-        extra_special=tuple(map(_added, extra.values() if isinstance(extra, dict) else extra)),
-        model_vocab_size=model.get("vocab_size"),
+        extra_special=tuple(
+            _token(entry, path, key) for entry in (extra.values() if isinstance(extra, dict) else extra)
+        ),
+        model_vocab_size=_typed(model, "vocab_size", int, folder / "config.json"),
     )
 
 
-def _added(entry: Any) -> tokenizers.AddedToken:
+def _typed(fields: Mapping[str, Any], name: str, kind: Any, path: Path, default: Any = None) -> Any:
+    """A field of its kind; a missing one, or null, is the default."""
+    value = fields.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise damaged(path, f"its {name} is {_short(value)}")
+    return default if value is None else value
+
+
+def _token(entry: Any, path: Path, field: str) -> tokenizers.AddedToken:
     """A token as the files write it: its text, or a record of how it matches."""
-    if isinstance(entry, str):
-        return tokenizers.AddedToken(entry, normalized=False, special=True)
     known = ("single_word", "lstrip", "rstrip", "normalized", "special")
-    return tokenizers.AddedToken(entry["content"], **{key: entry[key] for key in known if key in entry})
+    try:
+        if isinstance(entry, str):
+            return tokenizers.AddedToken(entry, normalized=False, special=True)
+        return tokenizers.AddedToken(entry["content"], **{key: entry[key] for key in known if key in entry})
+    except (TypeError, KeyError, ValueError) as error:
+        raise damaged(path, f"its {field} has {_short(entry)}, which is no token") from error
+
+
+def _id(written: Any, path: Path) -> int:
+    if not str(written).isdecimal():
+        raise damaged(path, f"an added token has the id {_short(written)}")
+    return int(written)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "..."
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from text_folders import folder, llama2_model, marian_folder, metadata
 
@@ -117,6 +117,7 @@ def test_llama_tokenizer_model_equals_sentencepiece_itself(test_data, tmp_path):
     @settings(max_examples=300, deadline=None)
     @given(st.text(max_size=30))
     def check(text):
+        assume(not any(token in text for token in ("<s>", "</s>", "<unk>")))  # text to SentencePiece
         ids = ours.encode(text, add_special_tokens=False)
         if "\0" not in text:  # SentencePiece ends there
             assert ids == published.encode(text)

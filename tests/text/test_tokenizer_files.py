@@ -115,6 +115,20 @@ def test_a_file_that_holds_something_else_is_named(tmp_path, files, named):
         load_tokenizer(tmp_path)
 
 
+ODD = [5, -1, "", [], {}, "x", True, 1.5, [1], {"a": 1}, "\ud800", [["a"]], [{"name": {}}], {"content": 3}]
+FIELDS = ["tokenizer_class", "bos_token", "added_tokens_decoder", "additional_special_tokens", "chat_template", "add_bos_token"]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_odd_values_in_the_config_open_or_are_named(tmp_path, field):
+    for value in ODD:
+        tiny_bpe(tmp_path, **{field: value})
+        try:
+            load_tokenizer(tmp_path).encode("ab")
+        except TokenizerError as error:
+            assert "tokenizer_config.json" in str(error) or field == "tokenizer_class"
+
+
 def test_an_unknown_class_without_tokenizer_json_says_what_to_do(tmp_path):
     tiny_bpe(tmp_path, tokenizer_class="StrangeTokenizer")
     with pytest.raises(TokenizerError, match=r"'strange'.*known are .*gpt2.*save_pretrained"):
