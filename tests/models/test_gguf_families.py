@@ -49,8 +49,9 @@ FIXED = {
 
 @pytest.mark.parametrize("name", EXPRESSIBLE)
 @torch.no_grad()
-def test_logits_equal_the_published_implementation(name, tmp_path) -> None:
+def test_logits_equal_the_published_implementation(name, tmp_path, cell) -> None:
     case = CASES[name]
+    cell(case.row, "GGUF")
     theirs = make(case.model_type, case.fields | FIXED.get(name, {}))
     ours = load_model(write_gguf(theirs, tmp_path / "model.gguf"), device="cpu")
     for length in case.lengths:
