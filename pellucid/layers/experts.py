@@ -4,6 +4,7 @@ Letters: T tokens, D hidden, F feed-forward, E experts, C chosen for each token,
 """
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -57,9 +58,10 @@ class MixtureOfExperts(nn.Module):
         expert_A = expert_TC.flatten()
         order_A = expert_A.argsort(stable=True)
         token_A = order_A // self.config.chosen
+        x_AD = x_TD[token_A]
         counts = expert_A.bincount(minlength=self.config.count).tolist()
-        parts = x_TD[token_A].split_with_sizes(counts)
-        sorted_AD = torch.cat([e(x, ctx) for e, x in zip(self.experts, parts, strict=True) if len(x)])
+        runs = zip(self.experts, accumulate(counts, initial=0), counts, strict=False)
+        sorted_AD = torch.cat([expert(x_AD[at : at + n], ctx) for expert, at, n in runs if n])
         y_TCD = sorted_AD[order_A.argsort()].view(*expert_TC.shape, -1)
         return (y_TCD * weight_TC[..., None].to(y_TCD.dtype)).sum(dim=1)
 

@@ -59,6 +59,9 @@ def _open_folder(source: hub.Source) -> Checkpoint:
     fields = read_json(folder / "config.json")
     family, config = read_config(fields, str(folder / "config.json"))
     _say_code_is_ignored(folder, fields, family)
+    if family.left_out:
+        what = ", ".join(beginning.removesuffix(".") for beginning in family.left_out)
+        logger.warning("%s: opened as a text model, without its %s", folder, what)
     generation = folder / "generation_config.json"
     return Checkpoint(
         source=source,

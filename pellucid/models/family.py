@@ -21,8 +21,9 @@ class Family(Generic[Config]):
     `weights` maps published tensor names to ours, `{}` standing for a number (the layer's, an expert's);
     a trailing `[q]` names the section of a fused product that the tensor fills. `transforms` change a tensor
     on its way, by published name. `ignored` lists published tensors that hold nothing learned, as patterns
-    with `{}`. `prefixes` are what some checkpoints of the family put before every name, `spellings` older
-    forms of the last part of a name with the present one.
+    with `{}`; `left_out` how the names of other models in the same files begin. `prefixes` are what some
+    checkpoints of the family put before every name, `spellings` older forms of the last part of a name with
+    the present one.
     """
 
     model_type: str
@@ -31,6 +32,7 @@ class Family(Generic[Config]):
     weights: Mapping[str, Ours]
     transforms: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     spellings: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,5 +1,6 @@
 """Gemma 3 (Gemma team 2025), its text model: as Gemma 2 without caps, with normed heads and two rotaries."""
 
+from dataclasses import replace
 from typing import Any
 
 from pellucid.layers.attention import AttentionConfig
@@ -76,6 +77,29 @@ def read_config(published: PublishedConfig) -> ModelConfig:
     )
 
 
+# What the text model is where the config of a whole model does not say it.
+UNSAID = {
+    "vocab_size": 262208,
+    "hidden_size": 2304,
+    "intermediate_size": 9216,
+    "num_hidden_layers": 26,
+    "num_attention_heads": 8,
+}
+# What is said of the whole model and holds for the text model within.
+SHARED = ("bos_token_id", "dtype", "eos_token_id", "pad_token_id", "tie_word_embeddings", "torch_dtype")
+
+
+def read_whole_config(published: PublishedConfig) -> ModelConfig:
+    """The text model within a Gemma 3 that also sees pictures."""
+    said = {name: published.fields[name] for name in SHARED if name in published.fields}
+    published.read.update(said)
+    fields = UNSAID | said | published.need("text_config", dict)
+    text = PublishedConfig(fields, f"{published.where}, `text_config`")
+    config = read_config(text)
+    text.refuse_unread()
+    return config
+
+
 WEIGHTS = {
     **GEMMA2,
     "model.layers.{}.self_attn.q_norm.weight": "blocks.{}.attn.q_norm.weight",
@@ -88,4 +112,11 @@ FAMILY = Family(
     build=Decoder,
     weights=WEIGHTS,
     transforms={name: one_more for name in WEIGHTS if name.endswith("norm.weight")},
+)
+WHOLE = replace(
+    FAMILY,
+    model_type="gemma3",
+    read_config=read_whole_config,
+    left_out=("vision_tower.", "multi_modal_projector."),
+    prefixes=("language_model.",),
 )

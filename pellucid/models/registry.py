@@ -36,6 +36,7 @@ FAMILIES: dict[str, Family[Any]] = {
         distilbert.FAMILY,
         gemma2.FAMILY,
         gemma3.FAMILY,
+        gemma3.WHOLE,
         gpt2.FAMILY,
         llama.FAMILY,
         mistral.FAMILY,

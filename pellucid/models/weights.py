@@ -133,12 +133,14 @@ def targets(body: Body, family: Family[Any]) -> dict[str, Target]:
 
 
 def ignorable(body: Body, family: Family[Any]) -> re.Pattern[str]:
-    """Matches published names that hold nothing this body needs: what the family says, and second names of
-    a parameter that another one is tied to."""
+    """Matches published names that hold nothing this body needs: what the family says, other models in the
+    same files, and second names of a parameter that another one is tied to."""
     own = {name for name, _ in body.named_parameters()}
     second = {name for name, _ in body.named_parameters(remove_duplicate=False)} - own
     aliases = [name for name, ours in _pairs(family) if any(_matches(ours, second))]
-    return re.compile("|".join(_pattern(name) for name in (*family.ignored, *aliases)) or r"(?!)")
+    patterns = [_pattern(name) for name in (*family.ignored, *aliases)]
+    patterns += [re.escape(beginning) + ".*" for beginning in family.left_out]
+    return re.compile("|".join(patterns) or r"(?!)")
 
 
 def parameter_dtype(body: Body, name: str, dtype: torch.dtype) -> torch.dtype:
