@@ -25,6 +25,7 @@ from pellucid.models.loading import load_checkpoint
 from pellucid.models.quantising import stored_weights
 from pellucid.outputs import Piece, RequestOutput
 from pellucid.prompts import Prompt, PromptReader, ReadPrompt
+from pellucid.sampling.bad_words import bad_word_ids
 from pellucid.sampling.defaults import GenerationDefaults, in_words
 from pellucid.sampling.params import SamplingParams
 from pellucid.trace.record import Record, TracingContext, Watched
@@ -267,6 +268,7 @@ class LLM:
                 prompt_token_ids=read.token_ids,
                 params=params,
                 whole_prompt=traced,
+                bad_word_ids=bad_word_ids(params, self.tokenizer),
                 on_token=answer.on_token,
             )
         )

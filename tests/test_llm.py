@@ -1,5 +1,6 @@
 """LLM: prompts in, text out; streams, chats, many at once, traces; what cannot be done is said."""
 
+import dataclasses
 import logging
 
 import pytest
@@ -106,6 +107,16 @@ def test_a_stop_string_ends_the_text_before_it(llm) -> None:
         PROMPTS[0], SamplingParams(temperature=0, max_tokens=24, ignore_eos=True, stop=stop)
     )
     assert "".join(p.text for p in streamed) == sample.text
+
+
+def test_a_bad_words_tokens_do_not_come(llm) -> None:
+    encode, decode = llm.tokenizer.encode, llm.tokenizer.decode
+    (free,) = llm.generate(PROMPTS[0], GREEDY)
+    ids = {i for i in free.outputs[0].token_ids if encode(decode([i]), add_special_tokens=False) == [i]}
+    assert ids, "the text has words of one token"
+    params = dataclasses.replace(GREEDY, bad_words=[decode([i]) for i in ids])
+    (without,) = llm.generate(PROMPTS[0], params)
+    assert not ids & set(without.outputs[0].token_ids)
 
 
 def test_the_models_own_end_ends_it(llm) -> None:

@@ -13,6 +13,7 @@ from transformers import (
     SequenceBiasLogitsProcessor,
 )
 
+from pellucid.errors import RequestError
 from pellucid.sampling.bad_words import bad_word_ids
 from pellucid.sampling.edits import edit
 from pellucid.sampling.params import SamplingParams
@@ -115,5 +116,15 @@ def test_bad_words_are_spelt_with_and_without_a_space() -> None:
         def encode(self, text, add_special_tokens=True):
             return ([1] if add_special_tokens else []) + [ord(c) for c in text]
 
-    assert bad_word_ids(["ab", " ab", "c"], Letters()) == ((97, 98), (32, 97, 98), (99,), (32, 99))
-    assert bad_word_ids([" "], Letters()) == ((32,),)
+    def spelt(*words):
+        return bad_word_ids(SamplingParams(bad_words=words), Letters())
+
+    assert spelt("ab", " ab", "c") == ((97, 98), (32, 97, 98), (99,), (32, 99))
+    assert spelt(" ", "\n") == ((32,), (32, 32), (10,), (32, 10))
+
+
+def test_words_without_a_tokenizer_are_refused() -> None:
+    assert bad_word_ids(SamplingParams(), None) == ()
+    for params in (SamplingParams(bad_words=["a"]), SamplingParams(stop="a")):
+        with pytest.raises(RequestError, match="needs a tokenizer"):
+            bad_word_ids(params, None)
