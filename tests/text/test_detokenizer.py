@@ -97,6 +97,16 @@ def test_the_space_before_the_first_word_is_left_out_as_published():
     assert deltas(tok, tok.encode("Hello world"))[:2] == ["Hello", " world"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_text_that_goes_on_from_another_reads_on(name):
+    tok = tokenizer(name)
+    ids = tok.encode("The cat sat on the mat 🦙 yes.", add_special_tokens=False)
+    for cut in range(1, len(ids)):
+        before, stream = Detokenizer(tok), Detokenizer(tok, after=ids[:cut])
+        prompt = "".join(before.add(id) for id in ids[:cut])  # whole characters only
+        assert prompt + "".join(map(stream.add, ids[cut:])) + stream.finish() == tok.decode(ids)
+
+
 def test_token_ten_thousand_costs_what_token_one_does():
     tok = tokenizer("phi-2")
     ids = tok.encode("The cat sat on the mat, 🦙 and so on. " * 1000)[:12000]
