@@ -13,16 +13,18 @@ from pellucid.errors import (
 from pellucid.llm import LLM
 from pellucid.models.config import ModelConfig
 from pellucid.models.loading import load_model
-from pellucid.outputs import CompletionOutput, Piece, RequestOutput
+from pellucid.outputs import BeamSearchOutput, CompletionOutput, Piece, RequestOutput
 from pellucid.report import Report
 from pellucid.sampling.logprobs import Logprob
-from pellucid.sampling.params import SamplingParams
+from pellucid.sampling.params import BeamSearchParams, SamplingParams
 from pellucid.trace.trace import Trace
 
 __version__ = "0.1.0"
 
 __all__ = [
     "LLM",
+    "BeamSearchOutput",
+    "BeamSearchParams",
     "CompletionOutput",
     "ConfigError",
     "Logprob",

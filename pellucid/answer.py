@@ -3,7 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from pellucid.engine.output import Output
-from pellucid.outputs import CompletionOutput, Piece, RequestOutput
+from pellucid.outputs import (
+    BeamSearchOutput,
+    BeamSearchSequence,
+    CompletionOutput,
+    Piece,
+    RequestOutput,
+)
 from pellucid.sampling.logprobs import Logprob
 from pellucid.sampling.params import SamplingParams
 from pellucid.sampling.sampler import SampledToken
@@ -44,11 +50,17 @@ class Answer:
 
     def __init__(self, output: RequestOutput, params: SamplingParams, tokenizer: Tokenizer | None) -> None:
         self.output = output
+        self.request_id = output.request_id
         self._params = params
         self._tokenizer = tokenizer
         self._texts: dict[int, SampleText] = {}
         self._shown: dict[int, str] = {}
         self._pieces: list[Piece] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether every sample has ended."""
+        return self.output.finished
 
     def on_token(self, index: int, token_id: int) -> str | None:
         """Turn one token of sample `index` into text; a stop string that is now complete is given back."""
@@ -101,3 +113,37 @@ class Answer:
 def empty_output(request_id: str, prompt: str | None, token_ids: list[int], n: int) -> RequestOutput:
     """A request before its first token."""
     return RequestOutput(request_id, prompt, token_ids, [CompletionOutput(index) for index in range(n)])
+
+
+class Beams:
+    """What a beam search found, once it is over."""
+
+    def __init__(self, request_id: str, prompt_token_ids: Sequence[int], tokenizer: Tokenizer | None) -> None:
+        self.request_id = request_id
+        self._prompt = list(prompt_token_ids)
+        self._tokenizer = tokenizer
+        self._news: list[Output] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search is over; it tells of all its texts at once."""
+        return bool(self._news)
+
+    def take(self, news: Output) -> None:
+        """One of the texts that the search ended with."""
+        self._news.append(news)
+
+    def output(self) -> BeamSearchOutput:
+        """Every text it found, best first."""
+        return BeamSearchOutput([self._sequence(news) for news in self._news if news.tokens])
+
+    def _sequence(self, news: Output) -> BeamSearchSequence:
+        ids = [token.token_id for token in news.tokens]
+        assert news.score is not None and news.finish_reason is not None
+        return BeamSearchSequence(
+            tokens=self._prompt + ids,
+            text=self._tokenizer.decode(ids) if self._tokenizer else "",
+            cum_logprob=sum(token.logprob or 0.0 for token in news.tokens),
+            score=news.score,
+            finish_reason=news.finish_reason,
+        )

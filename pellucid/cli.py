@@ -110,8 +110,11 @@ def chat(
     turns = [{"role": "system", "content": system}] if system else []
     print("Ctrl-C ends an answer; Ctrl-D, or an empty line, ends the conversation.", file=sys.stderr)
     while question := ask():
-        turns.append({"role": "user", "content": question})
-        turns.append({"role": "assistant", "content": answer(llm, turns, params)})
+        asked = [*turns, {"role": "user", "content": question}]
+        try:
+            turns = [*asked, {"role": "assistant", "content": answer(llm, asked, params)}]
+        except RequestError as error:
+            print(f"{error}; this turn is not kept", file=sys.stderr)
 
 
 @app.command()

@@ -1,34 +1,29 @@
 """LLM: a checkpoint with its tokenizer on the paged engine; generate, stream, chat, trace."""
 
-import itertools
 import logging
 import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from rich.progress import Progress
 
-from pellucid.answer import Answer, empty_output
 from pellucid.device import resolve_device
+from pellucid.driver import Driver
 from pellucid.engine.backend import choose_backend
-from pellucid.engine.batch import Batch
 from pellucid.engine.engine import Engine
-from pellucid.engine.request import Request
 from pellucid.errors import RequestError, TokenizerError
 from pellucid.kernels import QuantisedWeight
-from pellucid.layers.context import ForwardContext
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_checkpoint
 from pellucid.models.quantising import stored_weights
-from pellucid.outputs import Piece, RequestOutput
+from pellucid.outputs import BeamSearchOutput, Piece, RequestOutput
 from pellucid.prompts import Prompt, PromptReader, ReadPrompt
-from pellucid.sampling.bad_words import bad_word_ids
 from pellucid.sampling.defaults import GenerationDefaults, in_words
-from pellucid.sampling.params import SamplingParams
-from pellucid.trace.record import Record, TracingContext, Watched
+from pellucid.sampling.params import BeamSearchParams, SamplingParams
+from pellucid.trace.record import Record
 from pellucid.trace.trace import Trace
 from pellucid.views import terminal
 
@@ -90,18 +85,17 @@ class LLM:
             make_runner=self.backend.make_runner,
             kv_dtype=self.backend.kv_dtype(self.model.lm_head.weight),
             block_size=block_size,
-            num_blocks=num_gpu_blocks_override or 1024,
+            num_blocks=num_gpu_blocks_override,
             max_model_len=max_model_len,
             max_num_seqs=max_num_seqs,
             max_num_batched_tokens=max_num_batched_tokens,
             enable_prefix_caching=enable_prefix_caching,
             use_cache=use_cache,
-            eos_token_ids=self._defaults.eos_token_ids or self.config.eos_token_ids,
+            eos_token_ids=self._eos_token_ids(),
         )
         self._reader = PromptReader(self.tokenizer, self.config.vocab_size, self.engine.max_model_len)
-        self._answers: dict[str, Answer] = {}
-        self._records: dict[str, Record] = {}
-        self._numbers = itertools.count()
+        self._driver = Driver(self.engine, self.tokenizer)
+        log.info("%s on %s; %s", self.name, self.backend.name, self.engine.cache_size.describe())
         if checkpoint.generation:
             said = in_words(self.default_sampling_params())
             log.info("%s: by its generation_config.json, tokens are %s", self.name, said)
@@ -121,7 +115,7 @@ class LLM:
         several = _as_list(prompts)
         each = self._params_for(sampling_params, len(several))
         read = [self._reader.read(prompt) for prompt in several]
-        return self._finish([self._add(*pair) for pair in zip(read, each, strict=True)], use_tqdm)
+        return self._finish(read, each, use_tqdm)
 
     def stream(
         self, prompt: Prompt, sampling_params: SamplingParams | None = None
@@ -131,7 +125,7 @@ class LLM:
         Several streams may be under way at once; they share the engine's steps.
         """
         read = self._reader.read(prompt)
-        return self._stream(self._add(read, sampling_params or self.default_sampling_params()))
+        return self._driver.stream(read, sampling_params or self.default_sampling_params())
 
     def chat(
         self,
@@ -150,7 +144,7 @@ class LLM:
         many = [messages] if messages and isinstance(messages[0], Mapping) else messages
         read = [self._render(m, tools, template_variables) for m in many]  # type: ignore[arg-type]  # checked there
         each = self._params_for(sampling_params, len(read))
-        return self._finish([self._add(*pair) for pair in zip(read, each, strict=True)], use_tqdm)
+        return self._finish(read, each, use_tqdm)
 
     def stream_chat(
         self,
@@ -162,7 +156,16 @@ class LLM:
     ) -> Generator[Piece, None, None]:
         """Answer one conversation, a piece at a time as it is made."""
         read = self._render(messages, tools, template_variables)
-        return self._stream(self._add(read, sampling_params or self.default_sampling_params()))
+        return self._driver.stream(read, sampling_params or self.default_sampling_params())
+
+    def beam_search(
+        self, prompts: Prompt | Sequence[Prompt], params: BeamSearchParams
+    ) -> list[BeamSearchOutput]:
+        """The `beam_width` likeliest texts found for each prompt; beams share what they have in common."""
+        several = [self._reader.read(prompt) for prompt in _as_list(prompts)]
+        searches = self._driver.begin([partial(self._driver.search, read, params) for read in several])
+        self._driver.run(searches)
+        return [search.output() for search in searches]
 
     def trace(
         self, prompt: Prompt, max_tokens: int = 0, sampling_params: SamplingParams | None = None
@@ -174,12 +177,10 @@ class LLM:
         """
         read = self._reader.read(prompt)
         params = sampling_params or SamplingParams(temperature=0.0, max_tokens=max(1, max_tokens))
-        request_id = self._add(read, params, traced=True)
-        record = self._records[request_id]
-        try:
-            (output,) = self._finish([request_id], use_tqdm=False)
-        finally:
-            del self._records[request_id]
+        record = Record()
+        answer = self._driver.answer(read, params, record)
+        self._driver.run([answer])
+        output = answer.output
         generated = output.outputs[0].token_ids if max_tokens or sampling_params else []
         ids = read.token_ids + generated
         return Trace(self.model, record, ids, len(read.token_ids), self.text_of, terminal.show)
@@ -244,6 +245,19 @@ class LLM:
         text = self.tokenizer.chat_template.render(messages, tools, **variables)
         return self._reader.read(text, add_special_tokens=False)
 
+    def _eos_token_ids(self) -> tuple[int, ...]:
+        """generation_config.json's, else the config's, else the tokenizer's."""
+        own = self.tokenizer.eos_token_id if self.tokenizer else None
+        return self._defaults.eos_token_ids or self.config.eos_token_ids or (() if own is None else (own,))
+
+    def _finish(
+        self, prompts: Sequence[ReadPrompt], params: Sequence[SamplingParams], use_tqdm: bool
+    ) -> list[RequestOutput]:
+        pairs = list(zip(prompts, params, strict=True))
+        answers = self._driver.begin([partial(self._driver.answer, *pair) for pair in pairs])
+        self._driver.run(answers, show=use_tqdm and len(answers) > 1 and sys.stderr.isatty())
+        return [answer.output for answer in answers]
+
     def _params_for(
         self, given: SamplingParams | Sequence[SamplingParams] | None, count: int
     ) -> Sequence[SamplingParams]:
@@ -257,69 +271,6 @@ class LLM:
                 "for each"
             )
         return given
-
-    def _add(self, read: ReadPrompt, params: SamplingParams, *, traced: bool = False) -> str:
-        request_id = str(next(self._numbers))
-        output = empty_output(request_id, read.text, read.token_ids, params.n)
-        answer = Answer(output, params, self.tokenizer)
-        self.engine.add(
-            Request(
-                id=request_id,
-                prompt_token_ids=read.token_ids,
-                params=params,
-                whole_prompt=traced,
-                bad_word_ids=bad_word_ids(params, self.tokenizer),
-                on_token=answer.on_token,
-            )
-        )
-        self._answers[request_id] = answer
-        if traced:
-            self._records[request_id] = Record()
-        return request_id
-
-    def _step(self) -> None:
-        for output in self.engine.step(self._watch if self._records else None):
-            self._answers[output.request_id].take(output)
-
-    def _watch(self, inside: ForwardContext, batch: Batch) -> ForwardContext:
-        watched = []
-        for i, piece in enumerate(batch.pieces):
-            record = self._records.get(piece.sample.request.id)
-            if record is not None:
-                first, end = batch.query_starts_N1[i : i + 2].tolist()
-                watched.append(Watched(record, slice(first, end), piece.start))
-        return TracingContext(inside, watched) if watched else inside
-
-    def _finish(self, request_ids: Sequence[str], use_tqdm: bool) -> list[RequestOutput]:
-        answers = [self._answers[request_id] for request_id in request_ids]
-        shown = use_tqdm and len(answers) > 1 and sys.stderr.isatty()
-        try:
-            with Progress(transient=True, disable=not shown) as progress:
-                bar = progress.add_task("prompts", total=len(answers))
-                while waiting := [a for a in answers if not a.output.finished]:
-                    progress.update(bar, completed=len(answers) - len(waiting))
-                    self._step()
-        finally:
-            self._forget(request_ids)
-        return [answer.output for answer in answers]
-
-    def _stream(self, request_id: str) -> Generator[Piece, None, None]:
-        answer = self._answers[request_id]
-        try:
-            while True:
-                # while a piece is out, another stream's step may bring this one's next
-                while pieces := answer.take_pieces():
-                    yield from pieces
-                if answer.output.finished:
-                    return
-                self._step()
-        finally:
-            self._forget([request_id])
-
-    def _forget(self, request_ids: Sequence[str]) -> None:
-        for request_id in request_ids:
-            if not self._answers.pop(request_id).output.finished:
-                self.engine.abort(request_id)
 
 
 def _as_list(prompts: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:

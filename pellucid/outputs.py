@@ -54,3 +54,24 @@ class Piece:
     finish_reason: str | None
     output: RequestOutput
     """The request so far, the same object for every piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeamSearchSequence:
+    """One text that a beam search found."""
+
+    tokens: list[int]
+    """The prompt's ids and the text's."""
+    text: str
+    cum_logprob: float
+    """The sum of its tokens' log-probabilities."""
+    score: float
+    """That sum over the text's length to the power of the length penalty; what beams are ranked by."""
+    finish_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeamSearchOutput:
+    """What a beam search found for one prompt, best first."""
+
+    sequences: list[BeamSearchSequence]

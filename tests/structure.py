@@ -9,7 +9,7 @@ BEGIN, END = "<!-- tree -->", "<!-- end of tree -->"
 # Each may import those before it, never one after it.
 ORDER = [
     "errors", "device", "report", "text", "images", "audio", "kernels", "layers", "models", "cache", "sampling",
-    "outputs", "engine", "prompts", "answer", "tasks", "trace", "views", "llm", "demo", "server", "training",
+    "outputs", "engine", "prompts", "answer", "tasks", "trace", "driver", "views", "llm", "demo", "server", "training",
     "bundled", "cli",
 ]  # fmt: skip
 FOLDERS = ["pellucid", "recipes", "benchmarks", "tests"]

@@ -8,7 +8,7 @@ import torch
 import transformers
 from small_checkpoint import write_checkpoint
 
-from pellucid import LLM, RequestError, SamplingParams, TokenizerError
+from pellucid import LLM, BeamSearchParams, RequestError, SamplingParams, TokenizerError
 
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
 PROMPTS = ["The cat sat on", "What is AI?", "attention tells each token", "世界 🙂"]
@@ -214,6 +214,36 @@ def test_a_prompt_that_cannot_be_served_stops_nothing_else(llm, prompt) -> None:
         llm.generate(["The cat", prompt], GREEDY)
     assert not llm.engine.has_work
     assert llm.generate("The cat", GREEDY)[0].finished
+
+
+def test_parameters_that_cannot_be_served_stop_nothing_else(llm) -> None:
+    params = [GREEDY, SamplingParams(n=1000, temperature=1.0)]
+    with pytest.raises(RequestError, match="1000 samples"):
+        llm.generate(PROMPTS[:2], params)
+    assert not llm.engine.has_work
+
+
+def test_bad_words_are_not_said(llm) -> None:
+    (whole,) = llm.generate(PROMPTS[0], GREEDY)
+    word = llm.text_of(whole.outputs[0].token_ids[0])
+    params = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True, bad_words=[word])
+    assert whole.outputs[0].token_ids[0] not in llm.generate(PROMPTS[0], params)[0].outputs[0].token_ids
+
+
+def test_beam_search_finds_what_transformers_finds(llm, folder) -> None:
+    params = BeamSearchParams(beam_width=3, max_tokens=10)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    for prompt, output in zip(PROMPTS[:2], llm.beam_search(PROMPTS[:2], params), strict=True):
+        ids = llm.tokenizer.encode(prompt)
+        expected = model.generate(
+            torch.tensor([ids]), max_new_tokens=10, num_beams=3, do_sample=False, pad_token_id=0,
+            num_return_sequences=3, output_scores=True, return_dict_in_generate=True,
+        )  # fmt: skip
+        best = output.sequences[0]
+        assert best.tokens == expected.sequences[0].tolist()[: len(best.tokens)]
+        assert best.text == llm.tokenizer.decode(best.tokens[len(ids) :])
+        scores = [sequence.score for sequence in output.sequences]
+        assert scores == pytest.approx(expected.sequences_scores.tolist(), abs=1e-4)
 
 
 def test_generation_config_is_honoured_and_said(tmp_path, caplog) -> None:

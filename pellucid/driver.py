@@ -1,0 +1,119 @@
+"""Drives one engine for callers who want text: hands requests in, steps until theirs are done."""
+
+import itertools
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeVar
+
+from rich.progress import Progress
+
+from pellucid.answer import Answer, Beams, empty_output
+from pellucid.engine.batch import Batch
+from pellucid.engine.engine import Engine
+from pellucid.engine.request import Request
+from pellucid.errors import RequestError
+from pellucid.layers.context import ForwardContext
+from pellucid.outputs import Piece
+from pellucid.prompts import ReadPrompt
+from pellucid.sampling.bad_words import bad_word_ids
+from pellucid.sampling.params import BeamSearchParams, SamplingParams
+from pellucid.text import Tokenizer
+from pellucid.trace.record import Record, TracingContext, Watched
+
+Begun = TypeVar("Begun", Answer, Beams)
+
+
+class Driver:
+    """One engine and what its unfinished requests become. Every caller's steps move all of them on."""
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer | None) -> None:
+        self.engine = engine
+        self.tokenizer = tokenizer
+        self._unfinished: dict[str, Answer | Beams] = {}
+        self._records: dict[str, Record] = {}
+        self._numbers = itertools.count()
+
+    def answer(self, read: ReadPrompt, params: SamplingParams, record: Record | None = None) -> Answer:
+        """Begin a request; a `record` is given every value of its run. Raises RequestError."""
+        request_id = str(next(self._numbers))
+        answer = Answer(empty_output(request_id, read.text, read.token_ids, params.n), params, self.tokenizer)
+        self.engine.add(
+            Request(
+                id=request_id,
+                prompt_token_ids=read.token_ids,
+                params=params,
+                whole_prompt=record is not None,
+                on_token=answer.on_token,
+                bad_word_ids=bad_word_ids(params, self.tokenizer),
+            )
+        )
+        self._unfinished[request_id] = answer
+        if record is not None:
+            self._records[request_id] = record
+        return answer
+
+    def search(self, read: ReadPrompt, params: BeamSearchParams) -> Beams:
+        """Begin a beam search. Raises RequestError."""
+        beams = Beams(str(next(self._numbers)), read.token_ids, self.tokenizer)
+        self.engine.add(Request(id=beams.request_id, prompt_token_ids=read.token_ids, params=params))
+        self._unfinished[beams.request_id] = beams
+        return beams
+
+    def begin(self, each: Sequence[Callable[[], Begun]]) -> list[Begun]:
+        """Begin all of several requests, or none: one that is refused takes those before it back."""
+        begun: list[Begun] = []
+        try:
+            for one in each:
+                begun.append(one())
+        except RequestError:
+            for one_begun in begun:
+                self._forget(one_begun)
+            raise
+        return begun
+
+    def run(self, wanted: Sequence[Answer | Beams], *, show: bool = False) -> None:
+        """Step until these are finished; whatever ends it early, an interrupt too, aborts them."""
+        try:
+            with Progress(transient=True, disable=not show) as progress:
+                bar = progress.add_task("prompts", total=len(wanted))
+                while left := sum(not one.finished for one in wanted):
+                    progress.update(bar, completed=len(wanted) - left)
+                    self.step()
+        finally:
+            for one in wanted:
+                self._forget(one)
+
+    def stream(self, read: ReadPrompt, params: SamplingParams) -> Generator[Piece, None, None]:
+        """Begin a request at once; its pieces as they come. Closing the generator aborts it."""
+        return self._pieces(self.answer(read, params))
+
+    def step(self) -> None:
+        """One step of the engine, for everybody."""
+        for output in self.engine.step(self._watch if self._records else None):
+            self._unfinished[output.request_id].take(output)
+
+    def _pieces(self, answer: Answer) -> Generator[Piece, None, None]:
+        try:
+            while True:
+                # while a piece is out, another caller's step may bring this one's next
+                while pieces := answer.take_pieces():
+                    yield from pieces
+                if answer.finished:
+                    return
+                self.step()
+        finally:
+            self._forget(answer)
+
+    def _forget(self, one: Answer | Beams) -> None:
+        if not one.finished:
+            self.engine.abort(one.request_id)
+        self._unfinished.pop(one.request_id, None)
+        self._records.pop(one.request_id, None)
+
+    def _watch(self, inside: ForwardContext, batch: Batch) -> ForwardContext:
+        watched = []
+        for i, piece in enumerate(batch.pieces):
+            record = self._records.get(piece.sample.request.id)
+            if record is not None:
+                first, end = batch.query_starts_N1[i : i + 2].tolist()
+                watched.append(Watched(record, slice(first, end), piece.start))
+        return TracingContext(inside, watched) if watched else inside

@@ -1,0 +1,104 @@
+"""The command line: every command does its work on a real checkpoint, and a mistake is one clear line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from small_checkpoint import write_checkpoint
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+def pellucid(*arguments, stdin: str = "", env=None) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pellucid", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "100", "PYTHONPATH": os.pathsep.join(sys.path)} | (env or {})
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment, timeout=120)
+
+
+def test_run_streams_one_prompt_and_batches_many(folder) -> None:
+    one = pellucid("run", "The cat", "-m", folder, "-n", 8)
+    assert one.returncode == 0 and one.stdout.startswith("The cat")
+    many = pellucid("run", "The cat", "What is", "-m", folder, "-n", 8)
+    assert one.stdout.strip() in many.stdout
+
+
+def test_run_reads_standard_input_and_files_and_prints_json(folder, tmp_path) -> None:
+    piped = pellucid("run", "-m", folder, "-n", 4, "--json", "--logprobs", 2, stdin="The cat\n")
+    (output,) = json.loads(piped.stdout)
+    assert output["prompt"] == "The cat" and len(output["outputs"][0]["logprobs"]) == 4
+    file = tmp_path / "prompts.txt"
+    file.write_text("The cat\nWhat is\n")
+    listed = json.loads(pellucid("run", "--file", file, "-m", folder, "-n", 4, "--json").stdout)
+    assert [o["prompt"] for o in listed] == ["The cat", "What is"]
+    assert listed[0]["outputs"][0]["token_ids"] == output["outputs"][0]["token_ids"]
+
+
+def test_demo_tells_six_steps_with_this_runs_values(folder) -> None:
+    done = pellucid("demo", folder, "What is AI?", 6)
+    assert done.returncode == 0
+    for number in range(1, 7):
+        assert f"\n{number}. " in done.stdout
+    assert "2 layers of 4 heads" in done.stdout and "tokens/s" in done.stdout
+
+
+def test_demo_as_json_says_the_same_to_machines(folder) -> None:
+    report = json.loads(pellucid("demo", folder, "What is AI?", 6, "--json").stdout)
+    assert len(report["output_token_ids"]) == 6 and report["finish_reason"] == "length"
+    assert report["rows_with_cache"] == len(report["tokens"]) + 5
+    assert len(report["steps"]) == 5 and all(len(step["candidates"]) == 4 for step in report["steps"])
+    assert report["steps"][0]["candidates"][0][0] == report["steps"][0]["chosen"]
+
+
+def test_chat_keeps_its_turns(folder) -> None:
+    done = pellucid("chat", folder, "-n", 5, stdin="hello\nand you?\n")
+    assert done.returncode == 0 and done.stdout.count("> ") == 3
+
+
+def test_see_shows_attention_lens_and_steps(folder) -> None:
+    done = pellucid("see", "The cat sat", "-m", folder, "-n", 3, "--layer", 0, "--head", 2)
+    assert done.returncode == 0
+    for title in ("attention of layer 0, head 2", "logit lens", "the likeliest of each step"):
+        assert title in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "hi", "-m", "no/such/folder/here"], "no folder here"),
+        (["run", "-m", "FOLDER"], "there is no prompt"),
+        (["run", "hi", "-m", "FOLDER", "--temperature", "-1"], "temperature=-1"),
+        (["run", "hi", "-m", "FOLDER", "--dtype", "float31"], "did you mean 'float32'"),
+        (["run", "hi", "-m", "FOLDER", "--device", "tpu"], "this machine has"),
+        (["run", "--file", "none.txt", "-m", "FOLDER"], "none.txt"),
+        (["see", "a", "b", "-m", "FOLDER"], "one prompt at a time"),
+        (["see", "a", "-m", "FOLDER", "--layer", "9"], "no layer 9"),
+        (["run", "x" * 3000, "-m", "FOLDER"], "prompt and answer together may have"),
+    ],
+)
+def test_a_mistake_is_one_clear_message(folder, arguments, says) -> None:
+    done = pellucid(*[folder if a == "FOLDER" else a for a in arguments])
+    assert done.returncode == 2
+    assert says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_the_demo_cleanly_and_its_story_is_told(tmp_path) -> None:
+    slow = write_checkpoint(tmp_path, num_hidden_layers=8, max_position_embeddings=20000)
+    command = [sys.executable, "-m", "pellucid", "demo", str(slow), "What is AI?", "15000"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # the question
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+    assert "it was interrupted" in rest and "Traceback" not in errors
+    assert process.returncode == 0
