@@ -23,7 +23,8 @@ class Family(Generic[Config]):
     on its way, by published name. `ignored` lists published tensors that hold nothing learned, as patterns
     with `{}`; `left_out` how the names of other models in the same files begin. `prefixes` are what some
     checkpoints of the family put before every name, `spellings` older forms of the last part of a name with
-    the present one.
+    the present one. `spares` are other names that a tensor is taken from where it is missing: shared tensors
+    are published under one of several names. What is `optional` is zero where it is missing.
     """
 
     model_type: str
@@ -35,6 +36,8 @@ class Family(Generic[Config]):
     left_out: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     spellings: Mapping[str, str] = field(default_factory=dict)
+    spares: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
 
     def published_name(self, name: str, wanted: Mapping[str, object]) -> str:
         """The name in a file as `weights` and `ignored` write it."""

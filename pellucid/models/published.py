@@ -27,6 +27,7 @@ ACTIVATIONS = {
 # of its entries is.
 ARITHMETIC: dict[str, tuple[object, ...]] = {
     "add_cross_attention": (False,),
+    "add_final_layer_norm": (False,),
     "alibi": (False,),
     "attention_bias": (False,),
     "attention_chunk_size": (),
@@ -52,6 +53,7 @@ ARITHMETIC: dict[str, tuple[object, ...]] = {
     "n_routed_experts": (0,),
     "n_shared_experts": (0,),
     "no_rope_layers": (1,),
+    "normalize_before": (False,),
     "num_experts": (0,),
     "num_kv_shared_layers": (0,),
     "num_local_experts": (0,),

@@ -6,12 +6,14 @@ from typing import Any
 
 from pellucid.errors import ConfigError
 from pellucid.models import (
+    bart,
     bert,
     distilbert,
     gemma2,
     gemma3,
     gpt2,
     llama,
+    marian,
     mistral,
     mixtral,
     modernbert,
@@ -24,6 +26,8 @@ from pellucid.models import (
     roberta,
     smollm3,
     stablelm,
+    t5,
+    transformer,
 )
 from pellucid.models.body import BodyConfig
 from pellucid.models.family import Family
@@ -32,6 +36,7 @@ from pellucid.models.published import PublishedConfig
 FAMILIES: dict[str, Family[Any]] = {
     family.model_type: family
     for family in (
+        bart.FAMILY,
         bert.FAMILY,
         distilbert.FAMILY,
         gemma2.FAMILY,
@@ -39,6 +44,7 @@ FAMILIES: dict[str, Family[Any]] = {
         gemma3.WHOLE,
         gpt2.FAMILY,
         llama.FAMILY,
+        marian.FAMILY,
         mistral.FAMILY,
         mixtral.FAMILY,
         modernbert.FAMILY,
@@ -53,6 +59,8 @@ FAMILIES: dict[str, Family[Any]] = {
         roberta.XLM_ROBERTA,
         smollm3.FAMILY,
         stablelm.FAMILY,
+        t5.FAMILY,
+        transformer.FAMILY,
     )
 }
 

@@ -4,6 +4,7 @@ Letters: O outputs, I inputs.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,21 +47,28 @@ def place(body: Body, family: Family[Any], stored: Sequence[StoredTensor], where
     missing, unknown, there twice, misshaped or no number.
     """
     wanted = targets(body, family)
+    unnamed = {name for name, _ in body.named_parameters()} - {target.parameter for target in wanted.values()}
+    assert not unnamed, f"the {family.model_type} family says no published name for {sorted(unnamed)[:3]}"
     skip = ignorable(body, family)
     shapes = {name: parameter.shape for name, parameter in body.named_parameters()}
-    found: dict[str, StoredTensor] = {}
+    spares = {name for names in family.spares.values() for name in names}
+    there: dict[str, StoredTensor] = {}
     for tensor in stored:
         name = family.published_name(tensor.name, wanted)
-        if name in found:
-            raise WeightsError(f"{tensor.file}: tensor {tensor.name!r} is also in {found[name].file}")
-        if name in wanted:
-            found[name] = tensor
+        if name in there:
+            raise WeightsError(f"{tensor.file}: tensor {tensor.name!r} is also in {there[name].file}")
+        if name in wanted or name in spares:
+            there[name] = tensor
         elif not skip.fullmatch(name):
             raise WeightsError(
                 f"{tensor.file}: tensor {tensor.name!r} has no place in this {family.model_type}; either the "
                 "config does not belong to these weights, or the file holds more than this model"
             )
-    if missing := sorted(wanted.keys() - found.keys()):
+    found: dict[str, StoredTensor] = {}
+    for name in wanted:
+        if known := [n for n in (name, *family.spares.get(name, ())) if n in there]:
+            found[name] = there[known[0]]
+    if missing := sorted(wanted.keys() - found.keys() - set(family.optional)):
         raise WeightsError(
             f"{where}: {len(missing)} of the {len(wanted)} tensors that this {family.model_type} needs are "
             f"in no file, among them {', '.join(missing[:3])}; the checkpoint is incomplete, or its config "
@@ -94,6 +102,14 @@ def fill(
     """
     parameters = dict(body.named_parameters())
     filled: dict[str, Tensor] = {}
+    covered = Counter[str]()
+    for _, target in placements:
+        covered[target.parameter] += target.stop - target.start
+    for name in parameters.keys() - formats.keys():
+        # rows that nothing is published for are zero (Whisper's keys have no bias)
+        make = torch.empty if covered[name] == len(parameters[name]) else torch.zeros
+        kind = parameter_dtype(body, name, dtype)
+        filled[name] = make(parameters[name].shape, dtype=kind, device=device)
     packed: dict[str, PackedRows] = {}
     for tensor, target in placements:
         name = target.parameter
@@ -102,9 +118,6 @@ def fill(
                 packed[name] = PackedRows(formats[name], parameters[name].shape, device)
             _pack(tensor, target, packed[name])
             continue
-        if name not in filled:
-            kind = parameter_dtype(body, name, dtype)
-            filled[name] = torch.empty(parameters[name].shape, dtype=kind, device=device)
         _copy(tensor, target, filled[name][target.start : target.stop])
     for name, value in filled.items():
         module = body.get_submodule(name.rpartition(".")[0])

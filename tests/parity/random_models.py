@@ -17,7 +17,8 @@ def spread(model: PreTrainedModel, seed: int) -> None:
     """Norms about their middle, tables of unit rows, products that keep the size of what they are given."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        learned = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        for name, parameter in learned:
             noise = torch.randn(parameter.shape, generator=generator)
             if "norm" in name.lower():
                 parameter.add_(0.2 * noise)
