@@ -18,7 +18,7 @@ from pellucid.llm import LLM
 from pellucid.models.names import bundled_models
 from pellucid.sampling.params import SamplingParams
 from pellucid.training import recipes
-from pellucid.views import terminal
+from pellucid.views import batch_timeline, terminal
 
 INTERRUPTED = 130
 
@@ -125,13 +125,23 @@ def see(
     max_tokens: MaxTokens = 8,
     layer: Annotated[int | None, typer.Option(help="Whose attention to show; the last by default.")] = None,
     head: Annotated[int, typer.Option(help="Which head of it.")] = 0,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Run several prompts; show what each step did.")
+    ] = False,
+    blocks: Annotated[int | None, typer.Option(help="With --batch: blocks of the KV cache.")] = None,
+    budget: Annotated[int, typer.Option(help="With --batch: tokens of one step.")] = 64,
     dtype: Dtype = "auto",
     device: Device = "auto",
 ) -> None:
     """Look inside a run: attention, logit lens, the likeliest tokens of every step."""
     texts = read_prompts(prompts or [], file)
+    if batch:
+        see_batch(texts, model, max_tokens, dtype=dtype, device=device, blocks=blocks, budget=budget)
+        return
     if len(texts) != 1:
-        raise RequestError(f"see shows one prompt at a time; {len(texts)} were given")
+        raise RequestError(
+            f"see shows one prompt at a time, or several with --batch; {len(texts)} were given"
+        )
     trace = LLM(model, dtype=dtype, device=device).trace(texts[0], max_tokens=max_tokens)
     terminal.show(trace, layer=layer, head=head)
 
@@ -166,6 +176,23 @@ def read_prompts(arguments: list[str], file: Path | None) -> list[str]:
     if not [text for text in texts if text]:
         raise RequestError("there is no prompt; give it as an argument, with --file, or on standard input")
     return [text for text in texts if text]
+
+
+def see_batch(
+    texts: list[str], model: str, max_tokens: int, *, dtype: str, device: str, blocks: int | None, budget: int
+) -> None:
+    """Run prompts together, then show each step: who took part, who waited, what the cache held."""
+    llm = LLM(
+        model,
+        dtype=dtype,
+        device=device,
+        num_gpu_blocks_override=blocks,
+        max_num_seqs=len(texts),
+        max_num_batched_tokens=budget,
+    )
+    outputs = llm.generate(texts, SamplingParams(temperature=0, max_tokens=max_tokens), use_tqdm=False)
+    labels = {output.request_id: text for output, text in zip(outputs, texts, strict=True)}
+    batch_timeline.show(list(llm.engine.steps), num_blocks=llm.engine.config.num_blocks, labels=labels)
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,6 @@
 with a finish reason. An engine belongs to one thread; `async_engine.py` gives it one.
 """
 
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -175,9 +174,7 @@ class Engine:
 
     def step(self, wrap: Wrap | None = None) -> list[Output]:
         """Move every request on that there is room for; what is new. `wrap` may watch the forward."""
-        started = time.monotonic()
-        outputs = self._end_overdue(started)
-        self._recorder.begin(started)
+        outputs = self._end_overdue(self._recorder.begin())
         plan = self.scheduler.schedule()
         if not plan.shares:
             assert not self.scheduler.waiting, "requests wait and nothing can move: the scheduler is wrong"
@@ -185,19 +182,15 @@ class Engine:
         self._drafter.propose(plan)
         pieces = [piece_of(share) for share in plan.shares]
         batch = build_batch(pieces, self.config.block_size, plan.copies)
-        scheduled = time.monotonic()
+        self._recorder.planned(plan)
         logits_RV = self.runner.run(batch, wrap)
-        ran = time.monotonic()
+        self._recorder.ran()
         takings = self._take(plan, batch, logits_RV)
-        outputs += [output for taking in takings for output in taking.outputs]
-        waiting, running = self.scheduler.waiting, self.scheduler.running
         if not self._use_cache:
-            for sample in running:
+            for sample in self.scheduler.running:
                 self.scheduler.forget(sample)
-        self.steps.append(
-            self._recorder.end(plan, takings, waiting, running, scheduled, ran, time.monotonic())
-        )
-        return outputs
+        self.steps.append(self._recorder.end(takings, self.scheduler.waiting))
+        return outputs + [output for taking in takings for output in taking.outputs]
 
     def _take(self, plan: Plan, batch: Batch, logits_RV: Tensor) -> list[Taken]:
         """Hand every kind of request its rows."""

@@ -1,5 +1,6 @@
 """What a step did, as views and metrics read it."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -41,10 +42,11 @@ class StepRecord:
     """(request id, sample index) of those that wait, best rank first; at most 256 are listed."""
     preempted: tuple[tuple[str, int], ...]
     blocks_in_use: int
+    """As the model ran."""
     blocks_taken: int
     blocks_freed: int
     unused_slots: int
-    """Slots of blocks in use that no token fills: the only waste there is."""
+    """Slots of their blocks that no token fills, as the model ran: the only waste there is."""
     drafted: int
     accepted: int
     schedule_ms: float
@@ -97,30 +99,35 @@ class Totals:
 
 
 class Recorder:
-    """Notes the state before a step and turns it into a record after."""
+    """Told of a step's stages as they end, turns it into a record."""
 
     def __init__(self, pool: BlockPool, block_size: int) -> None:
         self.totals = Totals()
         self._pool = pool
         self._block_size = block_size
-        self.begin(0.0)
 
-    def begin(self, now: float) -> None:
-        """A step begins at `now`."""
-        self._started = now
+    def begin(self) -> float:
+        """A step begins, at the time that it gives."""
         self._free, self._taken = self._pool.num_free, self._pool.num_taken
+        self._started = time.monotonic()
+        return self._started
 
-    def end(
-        self,
-        plan: Plan,
-        takings: Sequence[Taken],
-        waiting: Sequence[Sample],
-        running: Sequence[Sample],
-        scheduled: float,
-        ran: float,
-        now: float,
-    ) -> StepRecord:
-        """The record of the step that ends at `now`, after it was scheduled and its model had run."""
+    def planned(self, plan: Plan) -> None:
+        """The step is decided and its batch is built."""
+        self._plan = plan
+        self._in_use = self._pool.num_in_use
+        self._unused = sum(
+            len(share.sample.table.blocks) * self._block_size - share.end - len(share.drafts)
+            for share in plan.shares
+        )
+        self._planned = time.monotonic()
+
+    def ran(self) -> None:
+        """The model has run."""
+        self._ran = time.monotonic()
+
+    def end(self, takings: Sequence[Taken], waiting: Sequence[Sample]) -> StepRecord:
+        """The step is over."""
         new = {key: count for taking in takings for key, count in taking.new_tokens.items()}
         taken = self._pool.num_taken - self._taken
         record = StepRecord(
@@ -135,19 +142,19 @@ class Recorder:
                     share.hits,
                     new.get(id(share.sample), 0),
                 )
-                for share in plan.shares
+                for share in self._plan.shares
             ),
             waiting=tuple((s.request.id, s.index) for s in waiting[:MOST_WAITING]),
-            preempted=tuple((s.request.id, s.index) for s in plan.preempted),
-            blocks_in_use=self._pool.num_in_use,
+            preempted=tuple((s.request.id, s.index) for s in self._plan.preempted),
+            blocks_in_use=self._in_use,
             blocks_taken=taken,
             blocks_freed=self._pool.num_free - self._free + taken,
-            unused_slots=sum(len(s.table.blocks) * self._block_size - s.num_computed for s in running),
-            drafted=sum(len(share.drafts) for share in plan.shares),
+            unused_slots=self._unused,
+            drafted=sum(len(share.drafts) for share in self._plan.shares),
             accepted=sum(taking.accepted for taking in takings),
-            schedule_ms=(scheduled - self._started) * 1e3,
-            model_ms=(ran - scheduled) * 1e3,
-            sample_ms=(now - ran) * 1e3,
+            schedule_ms=(self._planned - self._started) * 1e3,
+            model_ms=(self._ran - self._planned) * 1e3,
+            sample_ms=(time.monotonic() - self._ran) * 1e3,
         )
-        self.totals.add(plan, record)
+        self.totals.add(self._plan, record)
         return record
