@@ -10,6 +10,7 @@ from pellucid.outputs import (
     Piece,
     RequestOutput,
 )
+from pellucid.prompts import ReadPrompt
 from pellucid.sampling.logprobs import Logprob
 from pellucid.sampling.params import SamplingParams
 from pellucid.sampling.sampler import SampledToken
@@ -20,8 +21,9 @@ from pellucid.text import Detokenizer, Tokenizer
 class SampleText:
     """The text of one sample, token by token."""
 
-    def __init__(self, tokenizer: Tokenizer, params: SamplingParams) -> None:
-        self._detokenizer = Detokenizer(tokenizer, params.skip_special_tokens)
+    def __init__(self, tokenizer: Tokenizer, params: SamplingParams, after: Sequence[int]) -> None:
+        """`after` are the ids of the text that this one goes on from, if it does."""
+        self._detokenizer = Detokenizer(tokenizer, params.skip_special_tokens, after)
         self._stop = StopChecker(
             params.stop,
             include_stop_str_in_output=params.include_stop_str_in_output,
@@ -48,9 +50,13 @@ class SampleText:
 class Answer:
     """A request's output while it is made, and the pieces of it that nobody has taken yet."""
 
-    def __init__(self, output: RequestOutput, params: SamplingParams, tokenizer: Tokenizer | None) -> None:
-        self.output = output
-        self.request_id = output.request_id
+    def __init__(
+        self, request_id: str, read: ReadPrompt, params: SamplingParams, tokenizer: Tokenizer | None
+    ) -> None:
+        samples = [CompletionOutput(index) for index in range(params.n)]
+        self.output = RequestOutput(request_id, read.text, read.token_ids, samples)
+        self.request_id = request_id
+        self._after = read.token_ids if read.continues else ()
         self._params = params
         self._tokenizer = tokenizer
         self._texts: dict[int, SampleText] = {}
@@ -67,7 +73,7 @@ class Answer:
         if self._tokenizer is None:
             return None
         if index not in self._texts:
-            self._texts[index] = SampleText(self._tokenizer, self._params)
+            self._texts[index] = SampleText(self._tokenizer, self._params, self._after)
         self._shown[index] = self._shown.get(index, "") + self._texts[index].add(token_id)
         return self._texts[index].stopped_by
 
@@ -110,17 +116,12 @@ class Answer:
         return pieces
 
 
-def empty_output(request_id: str, prompt: str | None, token_ids: list[int], n: int) -> RequestOutput:
-    """A request before its first token."""
-    return RequestOutput(request_id, prompt, token_ids, [CompletionOutput(index) for index in range(n)])
-
-
 class Beams:
     """What a beam search found, once it is over."""
 
-    def __init__(self, request_id: str, prompt_token_ids: Sequence[int], tokenizer: Tokenizer | None) -> None:
+    def __init__(self, request_id: str, read: ReadPrompt, tokenizer: Tokenizer | None) -> None:
         self.request_id = request_id
-        self._prompt = list(prompt_token_ids)
+        self._read = read
         self._tokenizer = tokenizer
         self._news: list[Output] = []
 
@@ -138,11 +139,15 @@ class Beams:
         return BeamSearchOutput([self._sequence(news) for news in self._news if news.tokens])
 
     def _sequence(self, news: Output) -> BeamSearchSequence:
-        ids = [token.token_id for token in news.tokens]
         assert news.score is not None and news.finish_reason is not None
+        ids = [token.token_id for token in news.tokens]
+        text = ""
+        if self._tokenizer is not None:
+            detokenizer = Detokenizer(self._tokenizer, after=self._read.token_ids)
+            text = "".join(map(detokenizer.add, ids)) + detokenizer.finish()
         return BeamSearchSequence(
-            tokens=self._prompt + ids,
-            text=self._tokenizer.decode(ids) if self._tokenizer else "",
+            tokens=self._read.token_ids + ids,
+            text=text,
             cum_logprob=sum(token.logprob or 0.0 for token in news.tokens),
             score=news.score,
             finish_reason=news.finish_reason,

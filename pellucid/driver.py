@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from rich.progress import Progress
 
-from pellucid.answer import Answer, Beams, empty_output
+from pellucid.answer import Answer, Beams
 from pellucid.engine.batch import Batch
 from pellucid.engine.engine import Engine
 from pellucid.engine.request import Request
@@ -35,7 +35,7 @@ class Driver:
     def answer(self, read: ReadPrompt, params: SamplingParams, record: Record | None = None) -> Answer:
         """Begin a request; a `record` is given every value of its run. Raises RequestError."""
         request_id = str(next(self._numbers))
-        answer = Answer(empty_output(request_id, read.text, read.token_ids, params.n), params, self.tokenizer)
+        answer = Answer(request_id, read, params, self.tokenizer)
         self.engine.add(
             Request(
                 id=request_id,
@@ -53,7 +53,7 @@ class Driver:
 
     def search(self, read: ReadPrompt, params: BeamSearchParams) -> Beams:
         """Begin a beam search. Raises RequestError."""
-        beams = Beams(str(next(self._numbers)), read.token_ids, self.tokenizer)
+        beams = Beams(str(next(self._numbers)), read, self.tokenizer)
         self.engine.add(Request(id=beams.request_id, prompt_token_ids=read.token_ids, params=params))
         self._unfinished[beams.request_id] = beams
         return beams

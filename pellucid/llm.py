@@ -20,7 +20,7 @@ from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_checkpoint
 from pellucid.models.quantising import stored_weights
 from pellucid.outputs import BeamSearchOutput, Piece, RequestOutput
-from pellucid.prompts import Prompt, PromptReader, ReadPrompt
+from pellucid.prompts import Prompt, PromptReader, ReadPrompt, as_prompts
 from pellucid.sampling.defaults import GenerationDefaults, in_words
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
 from pellucid.trace.record import Record
@@ -112,7 +112,7 @@ class LLM:
         One SamplingParams for all, or a list as long as the prompts; None is what generation_config.json
         says. Raises RequestError for a prompt or parameter that cannot be served, before anything runs.
         """
-        several = _as_list(prompts)
+        several = as_prompts(prompts)
         each = self._params_for(sampling_params, len(several))
         read = [self._reader.read(prompt) for prompt in several]
         return self._finish(read, each, use_tqdm)
@@ -162,7 +162,7 @@ class LLM:
         self, prompts: Prompt | Sequence[Prompt], params: BeamSearchParams
     ) -> list[BeamSearchOutput]:
         """The `beam_width` likeliest texts found for each prompt; beams share what they have in common."""
-        several = [self._reader.read(prompt) for prompt in _as_list(prompts)]
+        several = [self._reader.read(prompt) for prompt in as_prompts(prompts)]
         searches = self._driver.begin([partial(self._driver.search, read, params) for read in several])
         self._driver.run(searches)
         return [search.output() for search in searches]
@@ -243,7 +243,7 @@ class LLM:
                 "trained on"
             )
         text = self.tokenizer.chat_template.render(messages, tools, **variables)
-        return self._reader.read(text, add_special_tokens=False)
+        return self._reader.read(text, rendered=True)
 
     def _eos_token_ids(self) -> tuple[int, ...]:
         """generation_config.json's, else the config's, else the tokenizer's."""
@@ -271,10 +271,3 @@ class LLM:
                 "for each"
             )
         return given
-
-
-def _as_list(prompts: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:
-    """One prompt as a list of one. A list of ids is one prompt; a list of anything else is many."""
-    if isinstance(prompts, str | Mapping) or (prompts and isinstance(prompts[0], int)):
-        return [prompts]  # type: ignore[list-item]  # the other reading was ruled out
-    return prompts  # type: ignore[return-value]

@@ -19,6 +19,8 @@ class ReadPrompt:
 
     text: str | None
     token_ids: list[int]
+    continues: bool
+    """Whether the answer goes on from its last word, or begins a text of its own (a turn of a chat)."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class PromptReader:
     vocab_size: int
     max_model_len: int
 
-    def read(self, prompt: Prompt, *, add_special_tokens: bool = True) -> ReadPrompt:
-        """The prompt's ids; a text is encoded with the special tokens its tokenizer was published with."""
+    def read(self, prompt: Prompt, *, rendered: bool = False) -> ReadPrompt:
+        """The prompt's ids; a text is encoded with the special tokens its tokenizer was published with, one
+        that a chat template `rendered` has them already."""
         text, ids = self._split(prompt)
         if text is not None:
             if not text:
@@ -39,8 +42,8 @@ class PromptReader:
                 raise RequestError(
                     "this LLM has no tokenizer (skip_tokenizer_init), so it takes {'prompt_token_ids': [...]}"
                 )
-            ids = self.tokenizer.encode(text, add_special_tokens)
-        return ReadPrompt(text, self._checked(ids))
+            ids = self.tokenizer.encode(text, add_special_tokens=not rendered)
+        return ReadPrompt(text, self._checked(ids), continues=not rendered)
 
     def _split(self, prompt: Prompt) -> tuple[str | None, Sequence[Any]]:
         if isinstance(prompt, str):
@@ -73,6 +76,13 @@ class PromptReader:
                 "the model allows it"
             )
         return [int(token) for token in ids]
+
+
+def as_prompts(given: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:
+    """One prompt as a list of one. A list of ids is one prompt; a list of anything else is many."""
+    if isinstance(given, str | Mapping) or (given and isinstance(given[0], int)):
+        return [given]  # type: ignore[list-item]  # the other reading was ruled out
+    return given  # type: ignore[return-value]
 
 
 def _is_whole(value: Any) -> bool:

@@ -39,9 +39,10 @@ def write_tokenizer(folder: Path, *, template: str | None = TEMPLATE) -> int:
 
 
 def write_checkpoint(
-    folder: Path, *, template: str | None = TEMPLATE, seed: int = 0, **config: object
+    folder: Path, *, template: str | None = TEMPLATE, seed: int = 0, endless: bool = False, **config: object
 ) -> Path:
-    """A Llama with random weights, spread so that the likeliest token depends on the context."""
+    """A Llama with random weights, spread so that the likeliest token depends on the context; one that is
+    `endless` never chooses to end."""
     folder.mkdir(parents=True, exist_ok=True)
     vocab_size = write_tokenizer(folder, template=template)
     torch.manual_seed(seed)
@@ -60,5 +61,8 @@ def write_checkpoint(
     for parameter in model.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.25)
+    if endless:
+        # a logit of 0 for the end is never the largest
+        model.lm_head.weight.data[1] = 0
     model.save_pretrained(folder)
     return folder

@@ -71,7 +71,7 @@ def test_see_shows_attention_lens_and_steps(folder) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run", "hi", "-m", "no/such/folder/here"], "no folder here"),
+        (["run", "hi", "-m", "no/such/folder/here"], "no/such/folder/here"),
         (["run", "-m", "FOLDER"], "there is no prompt"),
         (["run", "hi", "-m", "FOLDER", "--temperature", "-1"], "temperature=-1"),
         (["run", "hi", "-m", "FOLDER", "--dtype", "float31"], "did you mean 'float32'"),
@@ -89,7 +89,7 @@ def test_a_mistake_is_one_clear_message(folder, arguments, says) -> None:
 
 
 def test_ctrl_c_ends_the_demo_cleanly_and_its_story_is_told(tmp_path) -> None:
-    slow = write_checkpoint(tmp_path, num_hidden_layers=8, max_position_embeddings=20000)
+    slow = write_checkpoint(tmp_path, endless=True, max_position_embeddings=20000)
     command = [sys.executable, "-m", "pellucid", "demo", str(slow), "What is AI?", "15000"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(

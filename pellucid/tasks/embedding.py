@@ -17,11 +17,11 @@ from pellucid.layers.linear import Linear
 from pellucid.layers.pooling import POOLINGS
 from pellucid.models.encoder import Encoder
 from pellucid.models.safetensors_file import read_header, weight_files
-from pellucid.prompts import Prompt
+from pellucid.prompts import Prompt, as_prompts
 from pellucid.tasks.outputs import EmbeddingOutput, EmbeddingRequestOutput
 from pellucid.tasks.packing import run_packed
 from pellucid.tasks.sentence_folder import DenseConfig, SentenceConfig, read_sentence_config
-from pellucid.tasks.texts import TextReader, as_prompts
+from pellucid.tasks.texts import TextReader
 from pellucid.text import Tokenizer
 
 

@@ -13,7 +13,7 @@ from pellucid.kernels import Kernels
 from pellucid.layers.context import DenseContext
 from pellucid.models.encoder import Encoder
 from pellucid.models.head_config import HeadConfig
-from pellucid.prompts import Prompt
+from pellucid.prompts import Prompt, as_prompts
 from pellucid.tasks.outputs import (
     ClassificationOutput,
     ClassificationRequestOutput,
@@ -21,7 +21,7 @@ from pellucid.tasks.outputs import (
     TokenClassificationRequestOutput,
 )
 from pellucid.tasks.packing import run_packed
-from pellucid.tasks.texts import TextReader, as_prompts
+from pellucid.tasks.texts import TextReader
 from pellucid.text import Tokenizer
 
 

@@ -1,7 +1,7 @@
 """From what a caller gives an encoder to checked token ids, cut to length where that is asked for."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from pellucid.errors import RequestError
 from pellucid.prompts import Prompt, PromptReader, ReadPrompt
@@ -25,15 +25,9 @@ class TextReader:
         if truncate is None or len(read.token_ids) <= truncate:
             return read
         if read.text is None or self.tokenizer is None:
-            return ReadPrompt(read.text, read.token_ids[:truncate])
-        return ReadPrompt(read.text, cut(read.token_ids, self.tokenizer.encode(read.text, False), truncate))
-
-
-def as_prompts(given: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:
-    """One prompt as a list of one. A list of ids is one prompt; a list of anything else is many."""
-    if isinstance(given, str | Mapping) or (given and isinstance(given[0], int)):
-        return [given]  # type: ignore[list-item]  # the other reading was ruled out
-    return given  # type: ignore[return-value]
+            return replace(read, token_ids=read.token_ids[:truncate])
+        words = self.tokenizer.encode(read.text, False)
+        return replace(read, token_ids=cut(read.token_ids, words, truncate))
 
 
 def cut(whole: Sequence[int], plain: Sequence[int], length: int) -> list[int]:
