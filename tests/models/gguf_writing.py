@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 ARCHITECTURES = {
     "gpt2": "gpt2",
     "llama": "llama",
+    "mistral": "llama",
     "mixtral": "llama",
     "phi": "phi2",
     "phi3": "phi3",
@@ -26,7 +27,7 @@ ARCHITECTURES = {
     "stablelm": "stablelm",
     "smollm3": "smollm3",
 }
-PERMUTED = ("llama", "mixtral", "smollm3")
+PERMUTED = ("llama", "mistral", "mixtral", "smollm3")
 Packing = Callable[[str, np.ndarray], tuple[np.ndarray, Kind]]
 
 

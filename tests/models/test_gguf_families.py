@@ -19,6 +19,7 @@ EXPRESSIBLE = [
     "llama-biases",
     "llama-linear",
     "llama-yarn",
+    "mistral-whole",
     "mixtral",
     "qwen2-window-off",
     "qwen2-yarn",
