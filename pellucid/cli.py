@@ -1,4 +1,4 @@
-"""The command line: `pellucid demo | run | chat | see | models | train`."""
+"""The command line: `pellucid demo | run | chat | see | train | models | inspect | convert`."""
 
 import dataclasses
 import json
@@ -13,12 +13,17 @@ from rich.console import Console
 
 from pellucid.demo import BUNDLED, QUESTION
 from pellucid.demo import demo as run_demo
+from pellucid.device import available_memory, human_bytes, resolve_device
 from pellucid.errors import PellucidError, RequestError
 from pellucid.llm import LLM
-from pellucid.models.names import bundled_models
+from pellucid.models.catalog import catalog
+from pellucid.models.checkpoint import open_checkpoint
+from pellucid.models.convert import convert as convert_folder
+from pellucid.models.inspect import inspect as inspect_checkpoint
 from pellucid.sampling.params import SamplingParams
 from pellucid.training import recipes
 from pellucid.views import batch_timeline, terminal
+from pellucid.views.inspection import show_catalog, show_inspection
 
 INTERRUPTED = 130
 
@@ -147,10 +152,40 @@ def see(
 
 
 @app.command()
-def models() -> None:
-    """List the models that can be opened by name."""
-    for name, folder in bundled_models().items():
-        print(f"{name}\t{folder}")
+def models(as_json: Json = False) -> None:
+    """List the models that are here, bundled or in the cache, and what each needs in memory."""
+    entries = catalog()
+    if as_json:
+        print_json([dataclasses.asdict(entry) for entry in entries])
+        return
+    show_catalog(entries, available_memory(resolve_device("cpu")), Console(highlight=False))
+
+
+@app.command()
+def inspect(
+    source: Annotated[str, typer.Argument(help="Bundled name, local folder, GGUF file or hub id.")],
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a checkpoint is, its config, shapes, tokenizer and memory, without loading its weights."""
+    found = inspect_checkpoint(open_checkpoint(source, revision=revision, weights=False))
+    if as_json:
+        print_json(dataclasses.asdict(found))
+        return
+    show_inspection(found, Console(highlight=False))
+
+
+@app.command()
+def convert(
+    folder: Annotated[Path, typer.Argument(help="A checkpoint folder with pickle weights (.bin).")],
+    target: Annotated[Path | None, typer.Argument(help="Where to write; the same folder by default.")] = None,
+) -> None:
+    """Write a folder's pickle weights as safetensors; only tensors are read, and no code is run."""
+    done = convert_folder(folder, target, on_file=lambda file: print(f"reading {file}", file=sys.stderr))
+    files = ", ".join(file.name for file in done.files)
+    print(f"{done.folder}: wrote {done.num_tensors} tensors, {human_bytes(done.nbytes)}, to {files}")
+    if done.left_out:
+        print(f"left out, as no tensors: {', '.join(done.left_out)}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -30,6 +30,8 @@ class Checkpoint:
     source: hub.Source
     family: Family[Any]
     config: BodyConfig
+    published: Mapping[str, Any]
+    """The fields of config.json, or a GGUF file's metadata without its long arrays."""
     generation: Mapping[str, Any]
     """What generation_config.json says, empty where there is none."""
     tensors: Callable[[], list[StoredTensor]]
@@ -44,13 +46,22 @@ class Checkpoint:
 
 
 def open_checkpoint(
-    source: str | os.PathLike[str], *, revision: str | None = None, token: str | None = None
+    source: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    weights: bool = True,
 ) -> Checkpoint:
     """Find a model by bundled name, local folder, GGUF file or hub id, and read its config.
 
-    Raises SourceError or ConfigError.
+    With `weights=False` none are downloaded for a hub id. Raises SourceError or ConfigError.
     """
-    found = hub.find(source, revision=revision, token=token)
+    found = hub.find(source, revision=revision, token=token, weights=weights)
+    return open_found(found)
+
+
+def open_found(found: hub.Source) -> Checkpoint:
+    """The checkpoint of files that are here. Raises ConfigError, or WeightsError for a GGUF file."""
     return _open_gguf(found) if found.path.is_file() else _open_folder(found)
 
 
@@ -67,6 +78,7 @@ def _open_folder(source: hub.Source) -> Checkpoint:
         source=source,
         family=family,
         config=config,
+        published=fields,
         generation=read_json(generation) if generation.exists() else {},
         tensors=lambda: [tensor for file in weight_files(folder) for tensor in read_header(file)],
         tokenizer=lambda: _agreeing(load_tokenizer(folder, config.vocab_size), config, str(folder)),
@@ -79,6 +91,7 @@ def _open_gguf(source: hub.Source) -> Checkpoint:
         source=source,
         family=opened.family,
         config=opened.config,
+        published=opened.header.in_brief(),
         generation=opened.generation,
         tensors=lambda: opened.tensors,
         tokenizer=lambda: _agreeing(

@@ -38,15 +38,16 @@ CONVERTER = "SFconvertbot"
 NETWORK_ERRORS: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__bases__)
 
 
-def download_checkpoint(repo: str, revision: str | None, token: str | None) -> Path:
+def download_checkpoint(repo: str, revision: str | None, token: str | None, *, weights: bool = True) -> Path:
     """The folder of a hub repository in the cache, with config, tokenizer and safetensors weights.
 
-    Where only pickle weights are published, the hub's own conversion is taken if there is one.
+    With `weights=False` what is downloaded leaves those out, if there is a config. Where only pickle weights
+    are published, the hub's own conversion is taken if there is one.
     Raises SourceError.
     """
     with hub_errors(repo, revision):
-        folder = _fetch(repo, revision, token)
-        if _has_weights(folder):
+        folder = _fetch(repo, revision, token, weights)
+        if _has_weights(folder) or (not weights and (folder / "config.json").exists()):
             return folder
         files = _listed(repo, folder, token)
         _refuse_without_config(repo, files)
@@ -63,7 +64,7 @@ def download_checkpoint(repo: str, revision: str | None, token: str | None) -> P
                 "their tensors and writes safetensors"
             )
         logger.warning("%s publishes pickle weights; taking the hub's conversion, %s", repo, conversion)
-        return _fetch(repo, conversion, token)
+        return _fetch(repo, conversion, token, weights)
 
 
 def download_file(repo: str, file: str, revision: str | None, token: str | None) -> Path:
@@ -84,11 +85,13 @@ def download_file(repo: str, file: str, revision: str | None, token: str | None)
         return first
 
 
-def _fetch(repo: str, revision: str | None, token: str | None) -> Path:
+def _fetch(repo: str, revision: str | None, token: str | None, weights: bool) -> Path:
     """First the small files, which say what the weights are called, then those."""
     folder = Path(
         snapshot_download(repo, revision=revision, token=token, allow_patterns=READ, ignore_patterns=SKIPPED)
     )
+    if not weights:
+        return folder
     wanted = [SINGLE]
     if (folder / INDEX).exists():
         wanted = [file.name for file in indexed_files(folder)]

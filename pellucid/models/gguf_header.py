@@ -1,5 +1,6 @@
 """What a GGUF file says of itself, read by the words of its architecture (`llama.block_count`), checked."""
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,9 @@ ARITHMETIC = (
 )
 # llama.cpp's own value of what is 1 where it is neutral.
 NEUTRAL = (0, 0.0, False, 1.0)
+
+
+LONG = 32
 
 
 class GGUFHeader:
@@ -97,6 +101,10 @@ class GGUFHeader:
             raise ConfigError(f"{self.where}: `{key}` is {value!r}; it must be a token id")
         return value
 
+    def in_brief(self) -> dict[str, Any]:
+        """The metadata, with the length of a long array (a vocabulary) in its place."""
+        return {key: _brief(value) for key, value in self.metadata.items()}
+
     def refuse_unread(self) -> None:
         """Refuse what would change the arithmetic and nobody asked for."""
         for name in ARITHMETIC:
@@ -106,3 +114,9 @@ class GGUFHeader:
                     f"{self.where}: `{self.architecture}.{name}` is {value!r}, and Pellucid's "
                     f"{self.architecture} does not support it; running on without it would give other numbers"
                 )
+
+
+def _brief(value: Any) -> Any:
+    if not isinstance(value, list | array):
+        return value
+    return list(value) if len(value) <= LONG else f"{len(value)} values"

@@ -24,10 +24,17 @@ class Source:
     """"bundled", "local folder", "GGUF file" or "hub"."""
 
 
-def find(name: str | os.PathLike[str], *, revision: str | None = None, token: str | None = None) -> Source:
+def find(
+    name: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    weights: bool = True,
+) -> Source:
     """Where the files are that a name stands for; a hub id is downloaded into huggingface_hub's cache.
 
-    `owner/name/file.gguf` is one file of a hub repository. Raises SourceError saying what was looked for
+    `owner/name/file.gguf` is one file of a hub repository. With `weights=False` a repository's config and
+    tokenizer alone are downloaded. Raises SourceError saying what was looked for
     where, and the nearest names there are.
     """
     text = os.fspath(name)
@@ -45,11 +52,11 @@ def find(name: str | os.PathLike[str], *, revision: str | None = None, token: st
         return Source(text, path, "GGUF file")
     if not text.startswith((OWNER, ".", "/", "~")):
         if HUB_ID.fullmatch(text):
-            return Source(text, download_checkpoint(text, revision, token), "hub")
+            return Source(text, download_checkpoint(text, revision, token, weights=weights), "hub")
         if match := HUB_FILE.fullmatch(text):
             return Source(text, download_file(match[1], match[2], revision, token), "hub")
     raise SourceError(
-        f"{text!r} is no bundled model ({', '.join(bundled)}), no folder or file here, and no hub id."
+        f"{text!r} is no bundled model ({', '.join(bundled)}), no folder here, no GGUF file, and no hub id."
         f"{nearest(text)}"
     )
 

@@ -52,10 +52,11 @@ class ChatTemplate:
         return render(self._compiled(template or self._default(tools is not None)), values)
 
     def _default(self, with_tools: bool) -> str:
-        return "tool_use" if with_tools and "tool_use" in self._sources else "default"
+        return "tool_use" if with_tools and "tool_use" in self.sources else "default"
 
     @cached_property
-    def _sources(self) -> Mapping[str, str]:
+    def sources(self) -> Mapping[str, str]:
+        """The templates by name."""
         return {"default": self.source} if isinstance(self.source, str) else self.source
 
     @cached_property
@@ -63,11 +64,11 @@ class ChatTemplate:
         return {}
 
     def _compiled(self, name: str) -> jinja2.Template:
-        if name not in self._sources:
+        if name not in self.sources:
             raise TokenizerError(
                 f"the checkpoint has no chat template named {name!r}: "
-                f"choose one with template=NAME among {', '.join(sorted(self._sources))}"
+                f"choose one with template=NAME among {', '.join(sorted(self.sources))}"
             )
         if name not in self._templates:
-            self._templates[name] = compile_template(self._sources[name])
+            self._templates[name] = compile_template(self.sources[name])
         return self._templates[name]

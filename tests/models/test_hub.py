@@ -208,7 +208,7 @@ def test_local_names(tmp_path) -> None:
         (tmp_path, "without config.json"),
         (tmp_path / "model.bin", "no GGUF file"),
         (tmp_path / "packed", "x.gguf"),
-        (tmp_path / "nothing", "no folder or file here"),
+        (tmp_path / "nothing", "no folder here"),
     ):
         with pytest.raises(SourceError, match=words):
             hub.find(path)
