@@ -15,7 +15,7 @@ from pellucid.layers.context import DenseContext, ForwardContext
 from pellucid.layers.norm import Unchanged, make_norm
 from pellucid.layers.token_input import TokenInput
 from pellucid.models.encoder_config import EncoderConfig
-from pellucid.models.head import Head
+from pellucid.models.head import make_head
 
 
 class Encoder(nn.Module):
@@ -34,7 +34,7 @@ class Encoder(nn.Module):
         # named by what it is for, since checkpoints hold heads for several things side by side
         self.heads = nn.ModuleDict()
         if config.head:
-            self.heads[config.head.task] = Head(D, config.head)
+            self.heads[config.head.task] = make_head(D, config.head)
         self.tie_weights()
         for path, module in self.named_modules():
             module.name = path

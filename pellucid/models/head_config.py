@@ -5,8 +5,8 @@ from typing import Literal
 
 from pellucid.layers.norm import NormConfig
 
-Task = Literal["words", "sequence", "tokens"]
-"""What a head is for: the word behind a mask, the class of the whole, the class of every token."""
+Task = Literal["words", "sequence", "tokens", "picture"]
+"""What a head is for: the word behind a mask, the class of a text, of every token, of a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,3 +34,10 @@ class HeadConfig:
     """What each output stands for; empty for words, whose names the tokenizer knows."""
     scores: Literal["softmax", "sigmoid", "none"] = "softmax"
     """How outputs become scores: one label of many, each label by itself, or a plain number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VotingHeadConfig(HeadConfig):
+    """A product for each of the first tokens; their mean is the answer."""
+
+    voters: int

@@ -12,6 +12,8 @@ ENDINGS: dict[str, Task | None] = {
     "ForPreTraining": "words",
     "ForSequenceClassification": "sequence",
     "ForTokenClassification": "tokens",
+    "ForImageClassification": "picture",
+    "ForImageClassificationWithTeacher": "picture",
     "Model": None,
 }
 SCORES: dict[str, Literal["softmax", "sigmoid", "none"]] = {

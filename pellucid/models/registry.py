@@ -8,6 +8,7 @@ from pellucid.errors import ConfigError
 from pellucid.models import (
     bart,
     bert,
+    deit,
     distilbert,
     gemma2,
     gemma3,
@@ -28,6 +29,7 @@ from pellucid.models import (
     stablelm,
     t5,
     transformer,
+    vit,
 )
 from pellucid.models.body import BodyConfig
 from pellucid.models.family import Family
@@ -38,6 +40,7 @@ FAMILIES: dict[str, Family[Any]] = {
     for family in (
         bart.FAMILY,
         bert.FAMILY,
+        deit.FAMILY,
         distilbert.FAMILY,
         gemma2.FAMILY,
         gemma3.FAMILY,
@@ -61,6 +64,7 @@ FAMILIES: dict[str, Family[Any]] = {
         stablelm.FAMILY,
         t5.FAMILY,
         transformer.FAMILY,
+        vit.FAMILY,
     )
 }
 

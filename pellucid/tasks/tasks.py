@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pellucid.errors import RequestError
+from pellucid.images import Picture
 from pellucid.kernels import Kernels
 from pellucid.models.body import Body
 from pellucid.models.encoder import Encoder
+from pellucid.models.vision import Vision
 from pellucid.prompts import Prompt
 from pellucid.tasks.embedding import Embedder
 from pellucid.tasks.labelling import TextClassifier
@@ -18,6 +21,7 @@ from pellucid.tasks.outputs import (
     FilledMask,
     TokenClassificationRequestOutput,
 )
+from pellucid.tasks.pictures import PictureClassifier
 from pellucid.text import Tokenizer
 
 
@@ -27,13 +31,8 @@ class Tasks:
     def __init__(
         self, body: Body, tokenizer: Tokenizer | None, folder: Path | None, kernels: Kernels, name: str
     ) -> None:
-        self.body, self.tokenizer, self.folder, self.kernels, self.name = (
-            body,
-            tokenizer,
-            folder,
-            kernels,
-            name,
-        )
+        self.body, self.tokenizer, self.folder = body, tokenizer, folder
+        self.kernels, self.name = kernels, name
 
     def embed(
         self,
@@ -48,9 +47,18 @@ class Tasks:
         )
 
     def classify(
-        self, prompts: Prompt | Sequence[Prompt], *, truncate_prompt_tokens: int | None = None
+        self,
+        inputs: Prompt | Picture | Sequence[Prompt | Picture],
+        *,
+        truncate_prompt_tokens: int | None = None,
     ) -> list[ClassificationRequestOutput] | list[TokenClassificationRequestOutput]:
-        """The class of each text, or of each of its tokens; see `TextClassifier.classify`."""
+        """The class of each text, of each of its tokens, or of each picture, as the model was published for.
+
+        See `TextClassifier.classify` and `PictureClassifier.classify`; to a vision model a str is a path.
+        """
+        if isinstance(self.body, Vision):
+            return self._picture_classifier.classify(inputs)  # type: ignore[arg-type]  # refused there if not
+        prompts: Any = inputs
         return self._text_classifier.classify(prompts, truncate_prompt_tokens=truncate_prompt_tokens)
 
     def fill_mask(self, text: str, top_k: int = 5) -> list[FilledMask]:
@@ -64,6 +72,11 @@ class Tasks:
     @cached_property
     def _text_classifier(self) -> TextClassifier:
         return TextClassifier(self._encoder("classify"), self.tokenizer, self.kernels)
+
+    @cached_property
+    def _picture_classifier(self) -> PictureClassifier:
+        assert isinstance(self.body, Vision) and self.folder is not None
+        return PictureClassifier(self.body, self.folder, self.kernels)
 
     @cached_property
     def _mask_filler(self) -> MaskFiller:
