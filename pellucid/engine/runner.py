@@ -24,9 +24,11 @@ def specs_of(model: Decoder) -> list[AttentionSpec]:
 
 
 def widest_window(models: Sequence[Decoder]) -> int | None:
-    """The largest sliding window, if every attention of every model has one."""
+    """The largest sliding window, if every attention of every model has one. One more beside a draft model:
+    where all its guesses were right it is one token behind, and still needs what that token sees."""
     windows = [spec.window for model in models for spec in specs_of(model)]
-    return None if None in windows else max(window for window in windows if window is not None)
+    widest = None if None in windows else max(window for window in windows if window is not None)
+    return widest if widest is None or len(models) == 1 else widest + 1
 
 
 class Runs(Protocol):

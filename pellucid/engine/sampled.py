@@ -175,7 +175,7 @@ def choose(
     whole = wanted == list(range(logits_RV.shape[0]))
     logits_RV = logits_RV if whole else logits_RV[wanted]
     if any(drafts):
-        return accept(drafts, [None] * len(rows), logits_RV, states)
+        return accept(drafts, logits_RV, states)
     return [[token] for token in sample(logits_RV, states)]
 
 

@@ -11,31 +11,13 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import RequestError
-from pellucid.sampling.edits import edit
 from pellucid.sampling.filters import IN_ORDER, Everything, Likeliest
-from pellucid.sampling.ordering import best_token, top_tokens
+from pellucid.sampling.ordering import top_tokens
 from pellucid.sampling.state import SamplingState
-from pellucid.sampling.weights import SCALE, run_sums, take_rows, weigh, whole
+from pellucid.sampling.weights import run_sums, take_rows, weigh, whole
 
 FEW, MANY = 64, 1024
 """How many of the likeliest tokens are looked at first, and how many at most to make room for top-k."""
-
-
-def distribution(logits_RV: Tensor, states: Sequence[SamplingState]) -> Tensor:
-    """The probabilities each row's next token is drawn with, after edits, temperature and filters: `[R, V]`
-    in float32. A greedy row holds a single 1; a row of which no token can be chosen is nan."""
-    x_RV = edit(logits_RV, states)
-    best_R, ids_R = best_token(x_RV)
-    errors = row_errors(logits_RV, x_RV, best_R)
-    probs_RV = torch.zeros(x_RV.shape, device=x_RV.device)
-    probs_RV[list(errors)] = math.nan
-    fine = [row for row in range(len(states)) if row not in errors]
-    greedy = [row for row in fine if states[row].params.greedy]
-    probs_RV[greedy, ids_R[greedy]] = 1.0
-    if drawn := [row for row in fine if not states[row].params.greedy]:
-        weights_RV = filtered_weights(take_rows(x_RV, drawn).float(), [states[row] for row in drawn])
-        probs_RV[drawn] = weights_RV / (run_sums(weights_RV).sum(dim=-1, keepdim=True) / SCALE).float()
-    return probs_RV
 
 
 def row_errors(logits_RV: Tensor, x_RV: Tensor, best_R: Tensor) -> dict[int, RequestError]:

@@ -4,8 +4,11 @@ A row's token is a pure function of its own logits, parameters, tokens and seed:
 
 - its weights are `exp((x - max) / temperature)` of the edited logits (`edits.py`), zero where a filter left
   the token out (`filters.py`), scaled to whole numbers whose sums are exact whatever their order;
-- its random number in [0, 1) comes from (seed, sample index, output position) alone (`draw.py`);
-- its token is the first, by id, at which the running sum of the weights passes that part of their total.
+- each token's random number comes from (seed, sample index, output position) and its id alone (`draw.py`);
+- the token that wins is the first in a race of exponential times divided by weights.
+
+A race, not one number looked up in the running sum of the weights, for the sake of speculation: two models
+whose distributions are close draw the same token nearly as often as is possible at all (`speculative.py`).
 
 Letters: R rows, F those with filters, L those that their likeliest tokens do not settle, V vocabulary,
 C the likeliest tokens.
@@ -14,15 +17,16 @@ C the likeliest tokens.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from pellucid.errors import RequestError
-from pellucid.sampling.distribution import few, few_weights, filtered_weights, floats, row_errors
+from pellucid.sampling.distribution import few, few_weights, filtered_weights, row_errors
 from pellucid.sampling.edits import edit
 from pellucid.sampling.logprobs import NO_LOGPROBS, Logprob, token_logprobs
 from pellucid.sampling.ordering import best_token
 from pellucid.sampling.state import SamplingState
-from pellucid.sampling.weights import pick, pick_from_all, slices, take_rows, whole
+from pellucid.sampling.weights import pick_from_all, pick_from_few, slices, take_rows
 
 
 class SampledToken(NamedTuple):
@@ -68,22 +72,20 @@ def draw_tokens(x_RV: Tensor, states: Sequence[SamplingState]) -> list[int]:
 
 def draw_some(x_RV: Tensor, states: Sequence[SamplingState]) -> list[int]:
     """By the likeliest tokens where they settle a row, by the whole vocabulary otherwise."""
-    uniform_R = floats([state.uniform() for state in states], x_RV.device)
-    ids: dict[int, int] = {}
+    key_R1 = torch.tensor([[state.key()] for state in states], device=x_RV.device)
     groups: dict[int, list[int]] = {}
     for row, state in enumerate(states):
         if state.filtered:
             groups.setdefault(few(state), []).append(row)
+    ids: dict[int, int] = {}
     for count, rows in groups.items():
         some = [states[row] for row in rows]
         weights_FC, ids_FC, settled = few_weights(take_rows(x_RV, rows), some, count)
-        ids_FC, order_FC = ids_FC.sort(dim=-1)
-        place_F1 = pick(whole(weights_FC.gather(1, order_FC)), uniform_R[rows]).unsqueeze(1)
-        picked = ids_FC.gather(1, place_F1).flatten().tolist()
+        picked = pick_from_few(weights_FC, ids_FC, x_RV.shape[1], key_R1[rows]).tolist()
         ids |= {row: token_id for row, token_id, yes in zip(rows, picked, settled, strict=True) if yes}
     if left := [row for row in range(len(states)) if row not in ids]:
         weights_LV = filtered_weights(take_rows(x_RV, left), [states[row] for row in left])
-        ids |= zip(left, pick_from_all(weights_LV, uniform_R[left]).tolist(), strict=True)
+        ids |= zip(left, pick_from_all(weights_LV, key_R1[left]).tolist(), strict=True)
     return [ids[row] for row in range(len(states))]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from secrets import randbits
 
-from pellucid.sampling.draw import uniform
+from pellucid.sampling.draw import key
 from pellucid.sampling.params import SamplingParams
 
 
@@ -103,6 +103,6 @@ class SamplingState:
         twin._counts = self.counts().copy() if self.penalised else None
         return twin
 
-    def uniform(self, purpose: str = "token") -> float:
-        """This position's random number in [0, 1); each purpose has its own."""
-        return uniform(self.seed, self.sample_index, self.position, purpose)
+    def key(self) -> int:
+        """What the random numbers of the next token are made from."""
+        return key(self.seed, self.sample_index, self.position)

