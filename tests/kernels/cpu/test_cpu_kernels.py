@@ -1,9 +1,11 @@
-"""The C++ kernels equal the reference on every path this processor has, and a row's bits do not depend on company."""
+"""The C++ kernels equal the reference on every path this processor has or can emulate, and a row's bits do not depend
+on the company it has."""
 
 import random
 
 import pytest
 import torch
+from kernels.cpu import emulated
 
 from pellucid.kernels import AttentionSpec, PagedSegments, Segments, reference
 from pellucid.kernels.cpu import library
@@ -18,8 +20,21 @@ SHAPES = [(1, 5, 7), (1, 64, 96), (2, 17, 33), (9, 48, 40), (37, 130, 100), (131
 WEIGHTS = ["float32", "bfloat16", "float16", "int8", "int4"]
 
 
-@pytest.fixture(params=PATHS)
+@pytest.fixture(scope="session")
+def player(tmp_path_factory):
+    """The program that plays operations on an emulated AArch64 processor."""
+    if lacking := emulated.missing():
+        pytest.skip(f"{lacking}: the kernels for AArch64 cannot be run here")
+    return emulated.build(tmp_path_factory.mktemp("player"))
+
+
+@pytest.fixture(scope="module", params=[*PATHS, *emulated.PATHS])
 def kernels(request):
+    if request.param in emulated.PATHS:
+        far = emulated.Emulated(request.getfixturevalue("player"), request.param)
+        yield CpuKernels(far)
+        far.close()
+        return
     before = LIBRARY.chosen_path
     LIBRARY.choose_path(request.param)
     yield CpuKernels(Now(LIBRARY))
