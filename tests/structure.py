@@ -2,6 +2,7 @@
 in ARCHITECTURE.md from the first sentence of each module's docstring."""
 
 import ast
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +31,9 @@ def sentence(path: Path) -> str:
     doc = ast.get_docstring(ast.parse((ROOT / path).read_text()))
     if not doc:
         raise AssertionError(f"{path} has no docstring: its first sentence is its line in ARCHITECTURE.md")
-    return " ".join(doc.split("\n\n")[0].split()).split(". ")[0].removesuffix(".")
+    first = " ".join(doc.split("\n\n")[0].split())
+    # "et al. 2017" and "e.g. x" are no ends of a sentence
+    return re.split(r"(?<!al)\. (?=[A-Z`])", first)[0].removesuffix(".")
 
 
 def tree() -> str:
