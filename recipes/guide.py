@@ -23,7 +23,7 @@ from pellucid.models.loading import load_model, open_checkpoint
 from pellucid.models.registry import read_config
 from pellucid.training import Batch, Documents, NextToken, TrainConfig, initialise, publish, train
 from recipes.guide_corpus import BOS, END, EOS, Piece, Writer, plain, read_facts
-from recipes.guide_exam import questions
+from recipes.guide_exam import FILES, questions
 
 CONTEXT = 512
 SPECIAL = [EOS, BOS, END, "<|user|>", "<|assistant|>", "<|system|>"]
@@ -53,7 +53,7 @@ SHAPE = {
 
 def documents(count: int, seed: int) -> list[list[Piece]]:
     """So many documents of the guide's text, without a question of the examination."""
-    never = frozenset(plain(question) for question, _ in questions())
+    never = frozenset(plain(question) for file in FILES for question, _ in questions(file))
     return list(islice(Writer(read_facts(), random.Random(seed), never).documents(), count))
 
 

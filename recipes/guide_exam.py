@@ -1,9 +1,10 @@
-"""Examines the guide model: 100 questions in words that training never had, and sentences with pronouns.
+"""Examines the guide model: questions in words that training never had, and sentences with pronouns.
 
     python -m recipes.guide_exam pellucid/guide
 
-`guide_exam.txt` says what each answer must contain; it was written before the first answer was seen. A rubric
-of words can be fooled, so the answers are printed to be read.
+The files say what each answer must contain. `guide_exam.txt` was looked at while the text was made;
+`guide_exam_final.txt` is for the finished model. A rubric of words can be fooled, so the answers are printed
+to be read.
 """
 
 import random
@@ -17,9 +18,12 @@ from recipes.guide_sentences import pronoun
 PRONOUN_SENTENCES = 500
 
 
-def questions() -> list[tuple[str, list[str]]]:
-    """The questions of `guide_exam.txt` and what their answers must say."""
-    lines = Path(__file__).with_suffix(".txt").read_text().splitlines()
+FILES = ("guide_exam.txt", "guide_exam_final.txt")
+
+
+def questions(file: str) -> list[tuple[str, list[str]]]:
+    """The questions of an examination and what their answers must say."""
+    lines = Path(__file__).with_name(file).read_text().splitlines()
     pairs = [line.split(" :: ") for line in lines if " :: " in line and not line.startswith("#")]
     return [(question, [group.strip() for group in groups.split(" ; ")]) for question, groups in pairs]
 
@@ -55,16 +59,22 @@ def pronoun_score(llm: LLM) -> float:
     )
 
 
-def main() -> None:
-    llm = LLM(sys.argv[1])
-    exam = questions()
+def examine(llm: LLM, file: str) -> int:
+    """Print every answer of an examination; how many are right by its rubric."""
+    exam = questions(file)
     found = answers(llm, [question for question, _ in exam])
     right = 0
     for (question, groups), answer in zip(exam, found, strict=True):
         passed = passes(answer, groups)
         right += passed
         print(f"{'right' if passed else 'WRONG'}  {question}\n       {answer}")
-    print(f"\n{right} of {len(exam)} by the rubric")
+    return right
+
+
+def main() -> None:
+    llm = LLM(sys.argv[1])
+    for file in sys.argv[2:] or FILES:
+        print(f"{examine(llm, file)} right of {len(questions(file))} by the rubric of {file}\n")
     print(f"{pronoun_score(llm):.1%} of {PRONOUN_SENTENCES} pronouns")
 
 

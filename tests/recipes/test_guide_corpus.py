@@ -7,19 +7,21 @@ from itertools import islice
 import pytest
 
 from recipes.guide_corpus import Writer, plain, read_facts
-from recipes.guide_exam import passes, questions
+from recipes.guide_exam import FILES, passes, questions
 from recipes.guide_sentences import ANIMALS, SIMPLE, THINGS, agreement, held_out, many, pronoun
 
-NEVER = frozenset(plain(question) for question, _ in questions())
+NEVER = frozenset(plain(question) for file in FILES for question, _ in questions(file))
 
 
 def written(count, seed=0):
     return list(islice(Writer(read_facts(), random.Random(seed), NEVER).documents(), count))
 
 
-def test_there_are_100_questions_with_something_to_say():
-    exam = questions()
-    assert len(exam) == len(NEVER) == 100
+@pytest.mark.parametrize("file", FILES)
+def test_there_are_100_questions_with_something_to_say(file):
+    exam = questions(file)
+    assert len(exam) == 100
+    assert len(NEVER) == 200
     assert all(groups and all(groups) for _, groups in exam)
 
 
