@@ -36,7 +36,7 @@ def test_the_cat_sat_on_the_mat(llm):
         ("What is self-attention?", "token"),
         ("Why a KV cache?", "recompute"),
         ("what is a transformer", "attention"),
-        ("Who are you?", "Guide"),
+        ("Who are you?", "Pellucid"),
     ],
 )
 def test_it_answers_about_its_subject(llm, question, word):
