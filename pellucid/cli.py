@@ -1,4 +1,4 @@
-"""The command line: `pellucid demo | run | chat | see | train | models | inspect | convert`."""
+"""The command line: `pellucid demo | run | chat | see | train | models | bench | inspect | convert`."""
 
 import dataclasses
 import json
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from pellucid.bench import bench as measure
 from pellucid.demo import BUNDLED, QUESTION
 from pellucid.demo import demo as run_demo
 from pellucid.device import available_memory, human_bytes, resolve_device
@@ -23,6 +24,7 @@ from pellucid.models.inspect import inspect as inspect_checkpoint
 from pellucid.sampling.params import SamplingParams
 from pellucid.training import recipes
 from pellucid.views import batch_timeline, terminal
+from pellucid.views.cost import show_cost
 from pellucid.views.inspection import show_catalog, show_inspection
 
 INTERRUPTED = 130
@@ -39,6 +41,7 @@ MaxTokens = Annotated[int, typer.Option("--max-tokens", "-n", help="At most this
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Quantization = Annotated[str | None, typer.Option(help="Round the weights: int8, int4, or auto (what fits).")]
 Prompts = Annotated[list[str] | None, typer.Argument(help="One or more prompts; - reads standard input.")]
 
 
@@ -70,13 +73,14 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Same seed, same text.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Stop at this text; may be given again.")] = None,
     logprobs: Annotated[int | None, typer.Option(help="Also the likeliest tokens of each step.")] = None,
+    quantization: Quantization = None,
     dtype: Dtype = "auto",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Continue prompts as they are, all of them in one batch; a single one is streamed."""
     texts = read_prompts(prompts or [], file)
-    llm = LLM(model, dtype=dtype, device=device)
+    llm = LLM(model, dtype=dtype, device=device, quantization=quantization)
     given = {
         "temperature": temperature,
         "top_p": top_p,
@@ -105,11 +109,12 @@ def chat(
     system: Annotated[str | None, typer.Option(help="A system turn to begin with.")] = None,
     max_tokens: MaxTokens = 512,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    quantization: Quantization = None,
     dtype: Dtype = "auto",
     device: Device = "auto",
 ) -> None:
     """Talk with a model. It keeps its turns, and their keys and values stay in the cache."""
-    llm = LLM(model, dtype=dtype, device=device)
+    llm = LLM(model, dtype=dtype, device=device, quantization=quantization)
     given = {} if temperature is None else {"temperature": temperature}
     params = llm.default_sampling_params(max_tokens=max_tokens, **given)
     turns = [{"role": "system", "content": system}] if system else []
@@ -186,6 +191,28 @@ def convert(
     print(f"{done.folder}: wrote {done.num_tensors} tensors, {human_bytes(done.nbytes)}, to {files}")
     if done.left_out:
         print(f"left out, as no tensors: {', '.join(done.left_out)}")
+
+
+@app.command()
+def bench(
+    model: Annotated[str, typer.Argument(help="Bundled name, local folder, GGUF file or hub id.")] = BUNDLED,
+    prompt_tokens: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 512,
+    new_tokens: Annotated[int, typer.Option(help="Tokens to generate.")] = 64,
+    quantization: Quantization = None,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure how fast a model runs here, how near to what memory can deliver, and where the time goes."""
+    llm = LLM(
+        model, dtype=dtype, device=device, quantization=quantization,
+        enable_prefix_caching=False, skip_tokenizer_init=True,
+    )  # fmt: skip
+    cost = measure(llm, prompt_tokens, new_tokens)
+    if as_json:
+        print_json(cost.as_dict())
+        return
+    show_cost(cost, Console(highlight=False))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- tree -->", "<!-- end of tree -->"
 # Each may import those before it, never one after it.
 ORDER = [
-    "errors", "device", "report", "text", "images", "audio", "kernels", "layers", "models", "cache", "sampling",
-    "outputs", "engine", "prompts", "answer", "tasks", "trace", "driver", "views", "llm", "demo", "server", "training",
+    "errors", "device", "report", "cost", "text", "images", "audio", "kernels", "layers", "models", "cache", "sampling",
+    "outputs", "engine", "prompts", "answer", "tasks", "trace", "driver", "views", "llm", "demo", "bench", "server", "training",
     "bundled", "cli",
 ]  # fmt: skip
 FOLDERS = ["pellucid", "recipes", "benchmarks", "tests"]

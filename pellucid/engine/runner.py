@@ -34,8 +34,14 @@ def widest_window(models: Sequence[Decoder]) -> int | None:
 class Runs(Protocol):
     """Carries batches out."""
 
+    why_eager: str
+    """Why the model is not run as one tape; empty where it is."""
+
     def run(self, batch: Batch, wrap: Wrap | None = None) -> Tensor:
         """The logits `[R, V]` of the batch's output rows, good until the next batch."""
+
+    def profile(self) -> dict[str, float]:
+        """Seconds of a step of one token by kind of operation, where they can be told apart."""
 
 
 MakeRunner = Callable[[Decoder, Kernels, PagedKV, SchedulerConfig], Runs]
@@ -48,6 +54,8 @@ def plain_runner(model: Decoder, kernels: Kernels, kv: PagedKV, config: Schedule
 
 class Runner:
     """A model, its kernels and its cache."""
+
+    why_eager = "its kernels are called one by one"
 
     def __init__(self, model: Decoder, kernels: Kernels, kv: PagedKV) -> None:
         self.model = model
@@ -64,3 +72,7 @@ class Runner:
             ctx = wrap(ctx, batch)
         logits_RV: Tensor = self.model(torch.from_numpy(batch.ids_T).to(self.device), ctx)
         return logits_RV
+
+    def profile(self) -> dict[str, float]:
+        """Nothing: here operations are not told apart."""
+        return {}
