@@ -18,8 +18,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from pellucid.kernels import torch_ops
+from pellucid.models import hub
 from pellucid.models.decoder import Decoder
-from pellucid.models.loading import load_model, open_checkpoint
+from pellucid.models.loading import load_model
 from pellucid.models.registry import read_config
 from pellucid.training import Batch, Documents, NextToken, TrainConfig, initialise, publish, train
 from recipes.guide_corpus import BOS, END, EOS, Piece, Writer, plain, read_facts
@@ -129,7 +130,7 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     tokenizer_path = args.folder / "tokenizer.json"
     if args.start and not tokenizer_path.exists():
-        shutil.copy(open_checkpoint(args.start).folder / "tokenizer.json", tokenizer_path)
+        shutil.copy(hub.find(args.start).path / "tokenizer.json", tokenizer_path)
     if not tokenizer_path.exists():
         train_tokenizer([p for text in texts[:40_000] for p, _ in text], args.vocab).save(str(tokenizer_path))
     tokenizer = Tokenizer.from_file(str(tokenizer_path))

@@ -17,9 +17,10 @@ from torch import Tensor
 from pellucid.kernels import reference
 from pellucid.layers.attention import Attention
 from pellucid.layers.context import DenseContext, Named
+from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.decoder import Decoder
-from pellucid.models.loading import load_model, open_checkpoint
-from pellucid.text import Tokenizer, load_tokenizer
+from pellucid.models.loading import load_model
+from pellucid.text import Tokenizer
 from recipes.guide_sentences import agreement, pronoun
 
 CHOSEN_ON, SCORED_ON, RANDOM_HEADS = 100, 500, 5
@@ -135,8 +136,8 @@ def agreement_cases(tokenizer: Tokenizer, count: int, seed: int) -> list[Case]:
 
 
 def main() -> None:
-    checkpoint = open_checkpoint(sys.argv[1])
-    model, tokenizer = load_model(sys.argv[1]), load_tokenizer(checkpoint.folder)
+    model, tokenizer = load_model(sys.argv[1]), open_checkpoint(sys.argv[1]).tokenizer()
+    assert isinstance(model, Decoder)
     chosen_on = shares(model, pronoun_cases(tokenizer, CHOSEN_ON, seed=1))
     best = max(chosen_on, key=lambda head: chosen_on[head])
     cases = pronoun_cases(tokenizer, SCORED_ON, seed=2)
