@@ -13,7 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.kernels.packing import unpack, unpack_rows
-from pellucid.kernels.spec import AttentionSpec, KVBlocks, PagedSegments, QuantisedWeight, Segments
+from pellucid.kernels.spec import (
+    AttentionSpec,
+    KVBlocks,
+    PagedSegments,
+    QuantisedWeight,
+    Segments,
+    new_blocks,
+)
 
 
 def embedding(ids_T: Tensor, weight_VD: Tensor) -> Tensor:
@@ -151,11 +158,7 @@ def new_kv(
 ) -> KVBlocks:
     """Room for keys and values, each `[B, G, S, K]`."""
     shape = (num_blocks, spec.num_kv_heads, block_size, spec.head_dim)
-    return KVBlocks(
-        torch.zeros(shape, dtype=dtype, device=device),
-        torch.zeros(shape, dtype=dtype, device=device),
-        block_size,
-    )
+    return KVBlocks(new_blocks(shape, dtype, device), new_blocks(shape, dtype, device), block_size)
 
 
 def store_kv(kv: KVBlocks, k_TGK: Tensor, v_TGK: Tensor, slots_T: Tensor) -> None:

@@ -3,10 +3,12 @@
 Letters: T tokens of the batch, H query heads, G KV heads, K head size, N sequences, B blocks, S slots.
 """
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,3 +104,12 @@ class QuantisedWeight:
     def numel(self) -> int:
         """How many numbers it stands for."""
         return self.outputs * self.inputs
+
+
+def new_blocks(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros for keys or values. On a CPU their memory is taken page by page as blocks are first written
+    (torch.zeros would touch all of it at once), so a large cache costs nothing until it is used."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    flat = torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8))
+    return flat.view(dtype).view(shape)

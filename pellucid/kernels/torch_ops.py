@@ -21,7 +21,14 @@ from torch.nn import functional as F
 
 from pellucid.kernels.packing import unpack, unpack_rows
 from pellucid.kernels.reference import ACTIVATIONS, activation
-from pellucid.kernels.spec import AttentionSpec, KVBlocks, PagedSegments, QuantisedWeight, Segments
+from pellucid.kernels.spec import (
+    AttentionSpec,
+    KVBlocks,
+    PagedSegments,
+    QuantisedWeight,
+    Segments,
+    new_blocks,
+)
 
 __all__ = [
     "activation", "attention", "copy_blocks", "embedding", "embedding_quantised", "gated", "layer_norm",
@@ -227,11 +234,7 @@ def new_kv(
 ) -> KVBlocks:
     """Room for keys and values, each `[B, S, G, K]`."""
     shape = (num_blocks, block_size, spec.num_kv_heads, spec.head_dim)
-    return KVBlocks(
-        torch.zeros(shape, dtype=dtype, device=device),
-        torch.zeros(shape, dtype=dtype, device=device),
-        block_size,
-    )
+    return KVBlocks(new_blocks(shape, dtype, device), new_blocks(shape, dtype, device), block_size)
 
 
 def store_kv(kv: KVBlocks, k_TGK: Tensor, v_TGK: Tensor, slots_T: Tensor) -> None:

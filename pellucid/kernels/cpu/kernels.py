@@ -17,7 +17,14 @@ from pellucid.kernels import torch_ops
 from pellucid.kernels.cpu import operations as ops
 from pellucid.kernels.cpu.library import Library
 from pellucid.kernels.cpu.operations import ACTIVATIONS, CACHE_TYPES, FORMATS, NORMS, Kind
-from pellucid.kernels.spec import AttentionSpec, KVBlocks, PagedSegments, QuantisedWeight, Segments
+from pellucid.kernels.spec import (
+    AttentionSpec,
+    KVBlocks,
+    PagedSegments,
+    QuantisedWeight,
+    Segments,
+    new_blocks,
+)
 
 WEIGHT_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
@@ -170,8 +177,8 @@ class CpuKernels:
         self, num_blocks: int, block_size: int, spec: AttentionSpec, dtype: torch.dtype, device: torch.device
     ) -> KVBlocks:
         G, K = spec.num_kv_heads, spec.head_dim
-        k = torch.zeros(num_blocks, G, K, to_16(block_size), dtype=dtype, device=device)
-        v = torch.zeros(num_blocks, G, block_size, to_16(K), dtype=dtype, device=device)
+        k = new_blocks((num_blocks, G, K, to_16(block_size)), dtype, device)
+        v = new_blocks((num_blocks, G, block_size, to_16(K)), dtype, device)
         return KVBlocks(k, v, block_size)
 
     def store_kv(self, kv: KVBlocks, k_TGK: Tensor, v_TGK: Tensor, slots_T: Tensor) -> None:
