@@ -1,13 +1,20 @@
 """Quantised weights: how numbers are rounded to 8 or 4 bits, and how they are packed.
 
-A group is 32 neighbouring inputs of one output; `w = scale * q` with q in -127..127 or -8..7. A block is
-16 outputs. For each group a block holds 16 scales and the numbers in runs of 64 bytes, 4 neighbouring inputs
-of each of the 16 outputs: run j has inputs 4j to 4j+3 (int8), or in its low nibbles those and in its high
-nibbles inputs 16+4j to 16+4j+3, both offset by 8 (int4). So a CPU multiplies 4 inputs by 16 outputs in one
-instruction.
+A group is 32 neighbouring inputs of one output, a block 16 outputs. For each group a block holds its scales,
+16 of a kind side by side, and the numbers in runs of 64 bytes, 4 neighbouring inputs of each of the 16
+outputs: run j has inputs 4j to 4j+3 (int8), or in its low nibbles those and in its high nibbles inputs
+16+4j to 16+4j+3 (the others). So a CPU multiplies 4 inputs by 16 outputs in one instruction.
 
-Letters: O outputs, I inputs, B blocks of outputs, N groups of inputs.
+- `int8`: `w = scale q`, q in -127..127.
+- `int4`: `w = scale q`, q in -8..7, stored from 0 on.
+- `q4_k`, `q6_k`: llama.cpp's K-quants. Scales are whole numbers, which a float16 scales for every 8 groups:
+  `w = d scale q - dmin minimum` with q in 0..15; and `w = d scale q` with q in -32..31 and a scale for each
+  half of a group, two runs more holding the upper 2 bits of each number, of runs 0 to 3 and of 4 to 7.
+
+Letters: O outputs, I inputs, B blocks of outputs, N groups of inputs, M runs of 8 groups, K kinds of scales.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,61 +22,118 @@ from torch.nn import functional as F
 
 from pellucid.kernels.spec import QuantisedFormat, QuantisedWeight
 
-GROUP, BLOCK = 32, 16
-BYTES = {"int8": 512, "int4": 256}
-"""Of numbers, a block and group."""
+GROUP, BLOCK, SUPER = 32, 16, 8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a format holds of each block and group: bytes of numbers, and kinds of scales."""
+
+    bytes: int
+    offset: int
+    """What is added to a number before it is stored."""
+    scales: int
+    scale_dtype: torch.dtype
+    supers: int
+    """Kinds of float16 scales that 8 groups share."""
+
+
+LAYOUTS: dict[QuantisedFormat, Layout] = {
+    "int8": Layout(512, 0, 1, torch.float16, 0),
+    "int4": Layout(256, 8, 1, torch.float16, 0),
+    "q4_k": Layout(256, 0, 2, torch.uint8, 2),
+    "q6_k": Layout(384, 32, 2, torch.int8, 1),
+}
+
+
+def empty(kind: QuantisedFormat, outputs: int, inputs: int, device: torch.device) -> QuantisedWeight:
+    """A weight of zeros, to be filled."""
+    layout, blocks, groups = LAYOUTS[kind], -(-outputs // BLOCK), -(-inputs // GROUP)
+    values = torch.zeros(blocks, groups, layout.bytes, dtype=torch.uint8, device=device)
+    scales = torch.zeros(blocks, groups, layout.scales, BLOCK, dtype=layout.scale_dtype, device=device)
+    count = -(-groups // SUPER) if layout.supers else 0
+    supers = torch.zeros(blocks, count, layout.supers, BLOCK, dtype=torch.float16, device=device)
+    return QuantisedWeight(kind, outputs, inputs, values, scales, supers)
+
+
+def packed_bytes(kind: QuantisedFormat, outputs: int, inputs: int) -> int:
+    """What a weight takes in memory."""
+    return empty(kind, outputs, inputs, torch.device("meta")).nbytes
 
 
 def quantise(weight_OI: Tensor, kind: QuantisedFormat) -> QuantisedWeight:
-    """Round a float weight to the format's nearest numbers, with the scale that serves each group best."""
-    outputs, inputs = weight_OI.shape
-    blocks, groups = -(-outputs // BLOCK), -(-inputs // GROUP)
-    values = torch.zeros(blocks, groups, BYTES[kind], dtype=torch.uint8, device=weight_OI.device)
-    scales = torch.zeros(blocks, groups, BLOCK, dtype=torch.float16, device=weight_OI.device)
-    weight = QuantisedWeight(kind, outputs, inputs, values, scales)
-    rows = torch.arange(outputs, device=weight_OI.device)
+    """Round a float weight to int8 or int4, with the scale that serves each group best."""
+    weight = empty(kind, weight_OI.shape[0], weight_OI.shape[1], weight_OI.device)
+    rows = torch.arange(weight.outputs, device=weight_OI.device)
     interleave(weight, rows, *round_rows(weight_OI.float(), kind))
     return weight
 
 
 def round_rows(rows_OI: Tensor, kind: QuantisedFormat) -> tuple[Tensor, Tensor]:
-    """Whole numbers (int8) for float32 rows, inputs padded to whole groups, and a scale `[O, N]` a group."""
+    """Whole numbers (int8) for float32 rows, inputs padded to whole groups, and scales `[O, N, 1]`."""
     groups_ONV = F.pad(rows_OI, (0, -rows_OI.shape[1] % GROUP)).view(len(rows_OI), -1, GROUP)
-    scale, q = _round_int8(groups_ONV) if kind == "int8" else _round_int4(groups_ONV)
-    return q.flatten(1), scale.squeeze(-1)
+    scale_ON1, q_ONV = _round_int8(groups_ONV) if kind == "int8" else _round_int4(groups_ONV)
+    return q_ONV.flatten(1), scale_ON1
 
 
-def interleave(weight: QuantisedWeight, rows: Tensor, q_OI: Tensor, scales_ON: Tensor) -> None:
-    """Put rows of whole numbers (int8; -8..7 for int4) and their scales in their places in a weight."""
-    block, lane = rows // BLOCK, rows % BLOCK
-    weight.scales[block, :, lane] = scales_ON.to(torch.float16)
-    runs = q_OI.view(len(rows), -1, 8, 4)  # [O, N, 8 runs, 4]
-    if weight.format == "int4":
-        nibbles = (runs + 8).view(torch.uint8)
-        runs = nibbles[:, :, :4] | nibbles[:, :, 4:] << 4
+def interleave(
+    weight: QuantisedWeight, rows: Tensor, q_OI: Tensor, scales_ONK: Tensor, supers_OMK: Tensor | None = None
+) -> None:
+    """Put rows of whole numbers (int8) and their scales in their places in a weight."""
+    layout, block, lane = LAYOUTS[weight.format], rows // BLOCK, rows % BLOCK
+    weight.scales[block, :, :, lane] = scales_ONK.to(layout.scale_dtype)
+    if supers_OMK is not None:
+        weight.supers[block, :, :, lane] = supers_OMK.to(torch.float16)
+    runs = (q_OI + layout.offset).view(torch.uint8).view(len(rows), -1, 8, 4)  # [O, N, 8 runs, 4]
+    if weight.format != "int8":
+        upper = runs >> 4
+        runs = (runs[:, :, :4] & 15) | runs[:, :, 4:] << 4
+        if weight.format == "q6_k":
+            pairs = upper.view(len(rows), -1, 2, 4, 4)  # [O, N, half, run, 4]
+            runs = torch.cat((runs, sum_of_shifted(pairs)), dim=2)
     packed = weight.values.view(*weight.values.shape[:2], -1, BLOCK, 4)
-    packed[block, :, :, lane] = runs.view(torch.uint8)
+    packed[block, :, :, lane] = runs
+
+
+def sum_of_shifted(pairs: Tensor) -> Tensor:
+    """Four numbers of 2 bits in each byte, the first lowest: axis 3 of four goes."""
+    return pairs[:, :, :, 0] | pairs[:, :, :, 1] << 2 | pairs[:, :, :, 2] << 4 | pairs[:, :, :, 3] << 6
 
 
 def unpack(weight: QuantisedWeight) -> Tensor:
     """The weight `[O, I]` in float32."""
-    return _unpack_blocks(weight, weight.values, weight.scales)[: weight.outputs]
+    return _unpack_blocks(weight, weight.values, weight.scales, weight.supers)[: weight.outputs]
 
 
 def unpack_rows(weight: QuantisedWeight, rows_T: Tensor) -> Tensor:
     """Some rows `[T, I]` in float32."""
     block_T = rows_T // BLOCK
-    blocks = _unpack_blocks(weight, weight.values[block_T], weight.scales[block_T])
+    chosen = (weight.values[block_T], weight.scales[block_T], weight.supers[block_T])
+    blocks = _unpack_blocks(weight, *chosen)
     return blocks.view(-1, BLOCK, weight.inputs)[torch.arange(len(rows_T)), rows_T % BLOCK]
 
 
-def _unpack_blocks(weight: QuantisedWeight, values: Tensor, scales: Tensor) -> Tensor:
+def _unpack_blocks(weight: QuantisedWeight, values: Tensor, scales: Tensor, supers: Tensor) -> Tensor:
     """Every row of the given blocks, `[16 B, I]` float32."""
     runs = values.view(*values.shape[:2], -1, BLOCK, 4)
-    if weight.format == "int4":
-        runs = torch.cat((runs & 15, runs >> 4), dim=2).to(torch.int8) - 8
-    q = runs.view(torch.int8).permute(0, 3, 1, 2, 4).flatten(3).float()  # [B, 16, N, 32]
-    return (q * scales.float().transpose(1, 2).unsqueeze(-1)).flatten(2).flatten(0, 1)[:, : weight.inputs]
+    if weight.format != "int8":
+        low = torch.cat((runs[:, :, :4] & 15, runs[:, :, :4] >> 4), dim=2)
+        upper = [
+            (runs[:, :, 4 + run // 4] >> 2 * (run % 4) & 3) << 4 for run in range(8 * (runs.shape[2] > 4))
+        ]
+        runs = low | torch.stack(upper, dim=2) if upper else low
+    q_BN = (runs.view(torch.int8) - LAYOUTS[weight.format].offset).permute(0, 3, 1, 2, 4)
+    q_BN = q_BN.flatten(3).float()  # [B, 16, N, 32]
+    scales = scales.float().permute(0, 3, 1, 2)  # [B, 16, N, K]
+    if supers.shape[1]:
+        d = supers.float().permute(0, 3, 1, 2).repeat_interleave(SUPER, dim=2)[:, :, : q_BN.shape[2]]
+        scales = scales * d
+    if weight.format == "q6_k":
+        w = (q_BN.view(*q_BN.shape[:3], 2, -1) * scales.unsqueeze(-1)).flatten(3)
+    else:
+        w = q_BN * scales[..., :1]
+        w = w - scales[..., 1:] if weight.format == "q4_k" else w
+    return w.flatten(2).flatten(0, 1)[:, : weight.inputs]
 
 
 def _half(scale: Tensor) -> Tensor:

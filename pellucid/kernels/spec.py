@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-QuantisedFormat = Literal["int8", "int4"]
+QuantisedFormat = Literal["int8", "int4", "q4_k", "q6_k"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class KVBlocks:
 
 @dataclass(frozen=True, slots=True)
 class QuantisedWeight:
-    """A weight matrix [O, I] in 8 or 4 bits, every 32 inputs of an output sharing a scale: `w = scale * q`.
+    """A weight matrix [O, I] in few bits, every 32 inputs of an output sharing a scale.
 
     Packed 16 outputs side by side as kernels/packing.py says; outputs beyond the last and inputs beyond the
     last are zeros.
@@ -81,7 +81,9 @@ class QuantisedWeight:
     values: Tensor
     """uint8 `[blocks of 16 outputs, groups of 32 inputs, bytes]`."""
     scales: Tensor
-    """float16 `[blocks of 16 outputs, groups of 32 inputs, 16]`."""
+    """`[blocks of 16 outputs, groups of 32 inputs, kinds of scales, 16]`, float16 or whole numbers."""
+    supers: Tensor
+    """float16 `[blocks, runs of 8 groups, kinds, 16]`: what whole-number scales are scaled by; else empty."""
 
     @property
     def device(self) -> torch.device:
@@ -99,7 +101,7 @@ class QuantisedWeight:
     @property
     def nbytes(self) -> int:
         """What it takes in memory."""
-        return self.values.nbytes + self.scales.nbytes
+        return self.values.nbytes + self.scales.nbytes + self.supers.nbytes
 
     def numel(self) -> int:
         """How many numbers it stands for."""

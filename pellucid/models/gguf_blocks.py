@@ -82,6 +82,13 @@ def q4_k(b_NS: Tensor) -> Tensor:
     return _k_block(b_NS, _grouped_nibbles(b_NS[:, 16:]))
 
 
+def q4_k_parts(b_NS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What a q4_k block is made of: q `[N, 256]` int8; scales and minima `[N, 8, 2]`; d and m `[N, 1, 2]`."""
+    scales_and_minima_N82 = torch.stack(_scales_and_minima(b_NS[:, 4:16]), dim=2)
+    d_and_m_N12 = b_NS[:, :4].contiguous().view(torch.float16).unsqueeze(1)
+    return _grouped_nibbles(b_NS[:, 16:]).flatten(1).view(torch.int8), scales_and_minima_N82, d_and_m_N12
+
+
 def q5_k(b_NS: Tensor) -> Tensor:
     """q of 5 bits: as q4_k, the fifth bit of group g's number j being bit g of byte j."""
     fifth_N1x32, group_8x1 = b_NS[:, None, 16:48], torch.arange(8, dtype=torch.uint8)[:, None]
@@ -89,8 +96,9 @@ def q5_k(b_NS: Tensor) -> Tensor:
     return _k_block(b_NS, _grouped_nibbles(b_NS[:, 48:]) | fifth_N8x32)
 
 
-def q6_k(b_NS: Tensor) -> Tensor:
-    """`d scale (q - 32)`, q of 6 bits; 256 numbers in sixteen groups with scales of 8 bits.
+def q6_k_parts(b_NS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What a q6_k block is made of: q `[N, 256]` int8, -32 to 31; scales `[N, 8, 2]`, two to a group of 32; d
+    `[N, 1, 1]`.
 
     Each half of 128 numbers has 64 bytes of low nibbles (first all low halves, then all high ones) and 32
     bytes that hold two upper bits for each of its four quarters.
@@ -99,9 +107,16 @@ def q6_k(b_NS: Tensor) -> Tensor:
     low_N2x4x32 = torch.cat((low_N2x4x32 & 15, low_N2x4x32 >> 4), dim=2).flatten(2, 3)
     shift_4x1 = torch.arange(0, 8, 2, dtype=torch.uint8)[:, None]
     high_N2x4x32 = (b_NS[:, 128:192].reshape(-1, 2, 1, 32) >> shift_4x1) & 3
-    q_N16x16 = (low_N2x4x32 | (high_N2x4x32 << 4)).view(-1, 16, 16).float() - 32
-    scales_N16 = b_NS[:, 192:208].view(torch.int8).float()
-    return ((_half(b_NS, 208) * scales_N16)[:, :, None] * q_N16x16).flatten(1)
+    q_N256 = (low_N2x4x32 | (high_N2x4x32 << 4)).flatten(1).view(torch.int8) - 32
+    scales_N82 = b_NS[:, 192:208].contiguous().view(torch.int8).view(-1, 8, 2)
+    return q_N256, scales_N82, b_NS[:, 208:].contiguous().view(torch.float16).unsqueeze(1)
+
+
+def q6_k(b_NS: Tensor) -> Tensor:
+    """`d scale q`, q of 6 bits; 256 numbers in sixteen groups with scales of 8 bits."""
+    q_N256, scales_N82, d_N11 = q6_k_parts(b_NS)
+    scaled_N16 = (d_N11.float() * scales_N82.float()).flatten(1)
+    return (scaled_N16[:, :, None] * q_N256.view(-1, 16, 16).float()).flatten(1)
 
 
 def _packed(name: str, values: int, nbytes: int, decode: Callable[[Tensor], Tensor]) -> Encoding:

@@ -7,10 +7,11 @@ import torch
 
 from pellucid.device import available_memory, human_bytes, resolve_device, resolve_dtype
 from pellucid.errors import ConfigError, OutOfMemoryError
+from pellucid.kernels.packing import packed_bytes
 from pellucid.kernels.spec import QuantisedFormat
 from pellucid.models.body import Body
 from pellucid.models.checkpoint import Checkpoint, open_checkpoint
-from pellucid.models.quantising import QUANTIZATIONS, plan, plan_as_stored, quantised_bytes
+from pellucid.models.quantising import QUANTIZATIONS, plan, plan_as_stored
 from pellucid.models.weights import fill, parameter_dtype, place, stored_encodings
 
 AUTO_SHARE = 0.7
@@ -79,7 +80,7 @@ def choose_formats(
 def weight_bytes(body: Body, dtype: torch.dtype, formats: Mapping[str, QuantisedFormat]) -> int:
     """What a body's weights take in a dtype, and where `formats` names one, in that."""
     return sum(
-        quantised_bytes(p.shape, formats[name])
+        packed_bytes(formats[name], *p.shape)
         if name in formats
         else p.numel() * parameter_dtype(body, name, dtype).itemsize
         for name, p in body.named_parameters()

@@ -11,35 +11,42 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.kernels import QuantisedWeight
-from pellucid.kernels.packing import BLOCK, BYTES, GROUP, interleave, round_rows
+from pellucid.kernels.packing import LAYOUTS, empty, interleave, round_rows
 from pellucid.kernels.spec import QuantisedFormat
 from pellucid.layers.embedding import Embedding
 from pellucid.layers.linear import FusedLinear, Linear
 from pellucid.layers.quantised import QuantisedEmbedding, QuantisedLinear
 from pellucid.models.body import Body
 from pellucid.models.encodings import Encoding
+from pellucid.models.gguf_blocks import q4_k_parts, q6_k_parts
 
 QUANTIZATIONS = ("int8", "int4")
 HEAD, ROUTER = "lm_head.weight", ".router"
 
 
-def _eight_bits(blocks_NS: Tensor) -> tuple[Tensor, Tensor]:
-    return blocks_NS[:, 2:].view(torch.int8), _scale(blocks_NS)
+Parts = tuple[Tensor, Tensor, Tensor | None]
+"""Whole numbers `[N, V]` of N blocks, scales `[N, groups, kinds]`, and what the scales are scaled by."""
 
 
-def _four_bits(blocks_NS: Tensor) -> tuple[Tensor, Tensor]:
+def _eight_bits(blocks_NS: Tensor) -> Parts:
+    return blocks_NS[:, 2:].view(torch.int8), _scale(blocks_NS), None
+
+
+def _four_bits(blocks_NS: Tensor) -> Parts:
     both = blocks_NS[:, 2:]
-    return torch.cat((both & 15, both >> 4), dim=1).view(torch.int8) - 8, _scale(blocks_NS)
+    return torch.cat((both & 15, both >> 4), dim=1).view(torch.int8) - 8, _scale(blocks_NS), None
 
 
 def _scale(blocks_NS: Tensor) -> Tensor:
-    return blocks_NS[:, :2].contiguous().view(torch.float16)
+    return blocks_NS[:, :2].contiguous().view(torch.float16).unsqueeze(1)
 
 
 # How a file's blocks become whole numbers and scales, where it is packed in groups of 32 as we are.
-STORED: dict[str, tuple[QuantisedFormat, Callable[[Tensor], tuple[Tensor, Tensor]]]] = {
+STORED: dict[str, tuple[QuantisedFormat, Callable[[Tensor], Parts]]] = {
     "Q8_0": ("int8", _eight_bits),
     "Q4_0": ("int4", _four_bits),
+    "Q4_K": ("q4_k", q4_k_parts),
+    "Q6_K": ("q6_k", q6_k_parts),
 }
 
 
@@ -71,22 +78,11 @@ def plan(body: Body, quantization: str | None) -> dict[str, QuantisedFormat]:
     return formats
 
 
-def quantised_bytes(shape: torch.Size, kind: QuantisedFormat) -> int:
-    """What a weight takes in memory."""
-    outputs, inputs = shape
-    blocks, groups = -(-outputs // BLOCK), -(-inputs // GROUP)
-    return blocks * groups * (BYTES[kind] + 2 * BLOCK)
-
-
 class PackedRows:
     """A quantised weight that is filled some rows at a time, in any order."""
 
     def __init__(self, kind: QuantisedFormat, shape: torch.Size, device: torch.device) -> None:
-        outputs, inputs = shape
-        blocks, groups = -(-outputs // BLOCK), -(-inputs // GROUP)
-        values = torch.zeros(blocks, groups, BYTES[kind], dtype=torch.uint8, device=device)
-        scales = torch.zeros(blocks, groups, BLOCK, dtype=torch.float16, device=device)
-        self.weight = QuantisedWeight(kind, outputs, inputs, values, scales)
+        self.weight = empty(kind, shape[0], shape[1], device)
 
     def write(self, start: int, rows_OI: Tensor) -> None:
         """Round rows and put them at `start` and after."""
@@ -98,15 +94,18 @@ class PackedRows:
         return encoding.name in STORED and STORED[encoding.name][0] == self.weight.format
 
     def write_stored(self, rows: Tensor, blocks_NS: Tensor, encoding: Encoding) -> Tensor:
-        """Put a file's blocks at the given rows; their scales `[O, N]`."""
-        q_NV, scales_N = STORED[encoding.name][1](blocks_NS)
-        scales_ON = scales_N.view(len(rows), -1)
-        self._put(rows, q_NV.reshape(len(rows), -1), scales_ON)
-        return scales_ON
+        """Put a file's blocks at the given rows; those of their scales that could be no numbers."""
+        q, scales, supers = STORED[encoding.name][1](blocks_NS)
+        count, layout = len(rows), LAYOUTS[self.weight.format]
+        above = None if supers is None else supers.reshape(count, -1, layout.supers)
+        self._put(rows, q.reshape(count, -1), scales.reshape(count, -1, layout.scales), above)
+        return scales if supers is None else supers
 
-    def _put(self, rows: Tensor, q_OI: Tensor, scales_ON: Tensor) -> None:
+    def _put(self, rows: Tensor, *parts: Tensor | None) -> None:
         device = self.weight.device
-        interleave(self.weight, rows.to(device), q_OI.to(device), scales_ON.to(device))
+        q_OI, scales_ONK, supers_OMK = [None if p is None else p.to(device) for p in (*parts, None)][:3]
+        assert q_OI is not None and scales_ONK is not None
+        interleave(self.weight, rows.to(device), q_OI, scales_ONK, supers_OMK)
 
 
 def swap(body: Body, packed: Mapping[str, QuantisedWeight]) -> None:

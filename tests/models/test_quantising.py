@@ -11,8 +11,9 @@ from pellucid.kernels import QuantisedWeight, torch_ops
 from pellucid.kernels.packing import quantise, unpack
 from pellucid.layers.quantised import QuantisedEmbedding
 from pellucid.models import loading
+from pellucid.models.gguf_blocks import ENCODINGS
 from pellucid.models.loading import load_model
-from pellucid.models.quantising import plan, stored_weights
+from pellucid.models.quantising import STORED, PackedRows, plan, stored_weights
 from pellucid.sampling.params import SamplingParams
 
 IDS = [3, 1, 4, 1, 5, 9, 2, 6]
@@ -93,3 +94,18 @@ def test_auto_rounds_only_as_far_as_memory_asks(folder, monkeypatch):
 def test_a_quantization_that_does_not_exist(folder):
     with pytest.raises(ConfigError, match=r"int3.*int8, int4"):
         load_model(folder, quantization="int3")
+
+
+@pytest.mark.parametrize(
+    "encoding", [e for e in ENCODINGS.values() if e.name in STORED], ids=lambda e: e.name
+)
+def test_a_files_blocks_keep_their_numbers(encoding):
+    shape = torch.Size((20, 512))
+    blocks = torch.randint(0, 256, (20 * 512 // encoding.values, encoding.nbytes), dtype=torch.uint8)
+    halves = {"Q8_0": [0], "Q4_0": [0], "Q4_K": [0, 2], "Q6_K": [208]}[encoding.name]
+    for at in halves:
+        blocks[:, at : at + 2] = torch.rand(len(blocks), 1).to(torch.float16).view(torch.uint8)
+    packed = PackedRows(STORED[encoding.name][0], shape, torch.device("cpu"))
+    assert packed.takes(encoding)
+    packed.write_stored(torch.arange(20), blocks, encoding)
+    assert torch.equal(unpack(packed.weight), encoding.decode(blocks).view(shape))

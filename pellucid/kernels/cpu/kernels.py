@@ -71,7 +71,8 @@ def weight_of(weight_OI: Tensor) -> ops.Weight:
 def quantised_of(weight: QuantisedWeight) -> ops.Weight:
     """A packed weight as the library sees it."""
     kind, shape = FORMATS[weight.format], (weight.outputs, weight.inputs)
-    return ops.Weight(kind, *shape, 0, weight.values.data_ptr(), weight.scales.data_ptr(), None)
+    addresses = (tensor.data_ptr() for tensor in (weight.values, weight.scales, weight.supers))
+    return ops.Weight(kind, *shape, 0, *addresses)
 
 
 def cache_of(kv: KVBlocks) -> ops.Cache:
@@ -95,7 +96,7 @@ class CpuKernels:
         return self._embedding(ids_T, weight_of(weight_VD), (weight_VD,))
 
     def embedding_quantised(self, ids_T: Tensor, weight: QuantisedWeight) -> Tensor:
-        return self._embedding(ids_T, quantised_of(weight), (weight.values, weight.scales))
+        return self._embedding(ids_T, quantised_of(weight), (weight.values, weight.scales, weight.supers))
 
     def _embedding(self, ids_T: Tensor, weight: ops.Weight, held: tuple[Tensor, ...]) -> Tensor:
         out_TD = torch.empty(len(ids_T), weight.inputs)
@@ -107,7 +108,8 @@ class CpuKernels:
         return self._product(x_TI, weight_of(weight_OI), bias_O, (weight_OI,))
 
     def linear_quantised(self, x_TI: Tensor, weight: QuantisedWeight, bias_O: Tensor | None) -> Tensor:
-        return self._product(x_TI, quantised_of(weight), bias_O, (weight.values, weight.scales))
+        held = (weight.values, weight.scales, weight.supers)
+        return self._product(x_TI, quantised_of(weight), bias_O, held)
 
     def _product(
         self, x_TI: Tensor, weight: ops.Weight, bias_O: Tensor | None, held: tuple[Tensor, ...]

@@ -11,6 +11,7 @@ import torch  # first: its OpenMP library must be the process's
 from pellucid.kernels.cpu.operations import STRUCTS, Operation, Step
 
 FILE = Path(__file__).with_name("libpellucid_cpu.so")
+VERSION = 2
 WHAT_TO_DO = "install a C++ compiler (g++ or clang++) and reinstall pellucid; everything else works as it is"
 
 
@@ -18,6 +19,8 @@ class Library:
     """The C functions, with their types."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
+        self.version = library.pellucid_version
+        self.version.restype, self.version.argtypes = c_int64, ()
         self.size_of = library.pellucid_size_of
         self.size_of.restype, self.size_of.argtypes = c_size_t, (c_int64,)
         self._path = library.pellucid_path
@@ -79,7 +82,8 @@ def load() -> Library | str:
         library = Library(ctypes.CDLL(str(FILE)))
     except (OSError, AttributeError) as error:
         return f"the CPU kernels do not load ({error}), so torch's own operators are used: {WHAT_TO_DO}"
-    if [library.size_of(i) for i in range(len(STRUCTS))] != [ctypes.sizeof(struct) for struct in STRUCTS]:
+    sizes = [library.size_of(i) for i in range(len(STRUCTS))]
+    if library.version() != VERSION or sizes != [ctypes.sizeof(struct) for struct in STRUCTS]:
         return f"the CPU kernels are of another version, so torch's own operators are used: {WHAT_TO_DO}"
     library.share_openmp()
     return library

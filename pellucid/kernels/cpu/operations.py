@@ -26,7 +26,7 @@ class Kind(IntEnum):
     GATHER = 11
 
 
-FORMATS = {"float32": 0, "bfloat16": 1, "float16": 2, "int8": 3, "int4": 4}
+FORMATS = {"float32": 0, "bfloat16": 1, "float16": 2, "int8": 3, "int4": 4, "q4_k": 5, "q6_k": 6}
 NORMS = {"none": 0, "rms": 1, "layer": 2}
 ACTIVATIONS = {"none": 0, "relu": 1, "gelu": 2, "gelu_tanh": 3, "quick_gelu": 4, "silu": 5, "tanh": 6}
 CACHE_TYPES = {"float32": 0, "bfloat16": 1, "float16": 2}

@@ -10,14 +10,15 @@ from kernels.cpu import emulated
 from pellucid.kernels import AttentionSpec, PagedSegments, Segments, reference
 from pellucid.kernels.cpu import library
 from pellucid.kernels.cpu.kernels import CpuKernels, Now
-from pellucid.kernels.packing import quantise, unpack
+from pellucid.kernels.packing import empty, quantise, unpack
 
 LIBRARY = library.load()
 if isinstance(LIBRARY, str):
     pytest.skip(LIBRARY, allow_module_level=True)
 PATHS = [name for name, runs in LIBRARY.paths().items() if runs]
 SHAPES = [(1, 5, 7), (1, 64, 96), (2, 17, 33), (9, 48, 40), (37, 130, 100), (131, 32, 64)]
-WEIGHTS = ["float32", "bfloat16", "float16", "int8", "int4"]
+PACKED = ["int8", "int4", "q4_k", "q6_k"]
+WEIGHTS = ["float32", "bfloat16", "float16", *PACKED]
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +48,22 @@ def seed():
     random.seed(0)
 
 
+def random_packed(shape, kind):
+    """Random numbers in any packed format."""
+    weight = empty(kind, *shape, torch.device("cpu"))
+    weight.values.random_(0, 256)
+    if kind in ("int8", "int4"):
+        weight.scales.copy_(torch.rand(weight.scales.shape))
+    else:
+        weight.scales.random_(*((0, 64) if kind == "q4_k" else (-128, 128)))
+    weight.supers.copy_(torch.rand(weight.supers.shape) * 0.01)
+    return weight
+
+
 def stored(weight, kind):
     """How the kernels multiply by a weight stored as `kind`, and the very same numbers in float32."""
-    if kind in ("int8", "int4"):
-        packed = quantise(weight, kind)
+    if kind in PACKED:
+        packed = quantise(weight, kind) if kind in ("int8", "int4") else random_packed(weight.shape, kind)
         return lambda kernels, x, bias=None: kernels.linear_quantised(x, packed, bias), unpack(packed)
     rounded = weight.to(getattr(torch, kind))
     return lambda kernels, x, bias=None: kernels.linear(x, rounded, bias), rounded.float()
@@ -62,7 +75,7 @@ def test_products(kernels, kind):
         x, bias = torch.randn(T, I), torch.randn(O)
         multiply, weight = stored(torch.randn(O, I), kind)
         made, right = multiply(kernels, x, bias), reference.linear(x, weight, bias)
-        if kind in ("int8", "int4"):  # the activations are rounded to 8 bits too
+        if kind in PACKED:  # the activations are rounded to 8 bits too
             assert (made - right).norm() < 0.01 * right.norm()
         else:
             torch.testing.assert_close(made, right, rtol=1e-5, atol=2e-5)
@@ -88,10 +101,12 @@ def test_strided_rows_are_read_in_place(kernels):
     torch.testing.assert_close(kernels.linear(wide[:, 10:50], weight, None), wide[:, 10:50] @ weight.T)
 
 
-@pytest.mark.parametrize("kind", ["int8", "int4"])
+@pytest.mark.parametrize("kind", PACKED)
 def test_a_quantised_table_gives_its_rows(kernels, kind):
-    table, ids = quantise(torch.randn(50, 70), kind), torch.tensor([3, 49, 0, 3, 16])
-    assert torch.equal(kernels.embedding_quantised(ids, table), unpack(table)[ids])
+    table, ids = random_packed((50, 70), kind), torch.tensor([3, 49, 0, 3, 16])
+    torch.testing.assert_close(
+        kernels.embedding_quantised(ids, table), unpack(table)[ids], rtol=1e-6, atol=1e-6
+    )
     assert torch.equal(reference.embedding_quantised(ids, table), unpack(table)[ids])
 
 

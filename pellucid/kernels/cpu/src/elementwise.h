@@ -1,6 +1,6 @@
 // Operations that look at one entry, or one row, at a time: sums, activations, copies of chosen rows.
 #pragma once
-#include "products_grouped.h"
+#include "products_k.h"
 #include "products_dense.h"
 
 namespace PELLUCID_ISA {
@@ -61,24 +61,39 @@ static void float_row(const Weight& w, int64_t id, float* out) {
     if (i < w.inputs) store_some(out + i, get_some<Type>(row + i, w.inputs - i), w.inputs - i);
 }
 
-// One row of a quantised weight: every 16th run of 4 bytes of its block (see products_grouped.h).
+static inline float float_of_half(uint16_t half) {
+    const uint16_t room[16] = {half};
+    float out[W];
+    store(out, load_f16(room));
+    return out[0];
+}
+
+// One row of a quantised weight: every 16th run of 4 bytes of its block (see products_grouped.h, products_k.h).
 static void grouped_row(const Weight& w, int64_t id, float* out) {
-    const int64_t groups = (w.inputs + 31) / 32, lane = id % 16;
-    const bool four_bits = w.format == Format::kInt4;
-    const int64_t bytes = four_bits ? Int4Weights::kBytes : Int8Weights::kBytes;
-    const uint8_t* numbers = static_cast<const uint8_t*>(w.values) + id / 16 * groups * bytes + 4 * lane;
-    const uint16_t* scales = static_cast<const uint16_t*>(w.scales) + id / 16 * groups * 16 + lane;
+    const int64_t groups = (w.inputs + 31) / 32, block = id / 16, lane = id % 16;
+    const int64_t bytes = w.format == Format::kInt8 ? Int8Weights::kBytes
+                          : w.format == Format::kQ6K ? kSixBytes : Int4Weights::kBytes;
+    const uint8_t* numbers = static_cast<const uint8_t*>(w.values) + block * groups * bytes + 4 * lane;
+    const uint16_t* halves = static_cast<const uint16_t*>(w.scales) + block * groups * 16 + lane;
+    const KScales k(w, block, groups, w.format == Format::kQ4K ? 2 : 1);
     for (int64_t i = 0; i < w.inputs; i++) {
-        const int64_t g = i / 32, in = i % 32;
-        uint16_t half[W] = {scales[g * 16]};
-        float scale[W];
-        store(scale, load_f16(half));
+        const int64_t g = i / 32, in = i % 32, run = in / 4, above = g / kSuper;
         const uint8_t* group = numbers + g * bytes;
-        if (four_bits) {
-            const uint8_t both = group[in % 16 / 4 * 64 + in % 4];
-            out[i] = static_cast<float>((in < 16 ? both & 15 : both >> 4) - 8) * scale[0];
+        const uint8_t both = group[run % 4 * 64 + in % 4];
+        const int nibble = in < 16 ? both & 15 : both >> 4;
+        const uint8_t* whole = k.whole + g * 32 + lane;
+        if (w.format == Format::kInt8) {
+            out[i] = static_cast<float>(static_cast<int8_t>(group[run * 64 + in % 4])) * float_of_half(halves[g * 16]);
+        } else if (w.format == Format::kInt4) {
+            out[i] = static_cast<float>(nibble - 8) * float_of_half(halves[g * 16]);
+        } else if (w.format == Format::kQ4K) {
+            const float scale = static_cast<float>(whole[0]) * float_of_half(k.above[above * 32 + lane]);
+            const float minimum = static_cast<float>(whole[16]) * float_of_half(k.above[above * 32 + 16 + lane]);
+            out[i] = scale * static_cast<float>(nibble) - minimum;
         } else {
-            out[i] = static_cast<float>(static_cast<int8_t>(group[in / 4 * 64 + in % 4])) * scale[0];
+            const int upper = group[256 + run / 4 * 64 + in % 4] >> 2 * (run % 4) & 3;
+            const float scale = static_cast<float>(static_cast<int8_t>(whole[run / 4 * 16]));
+            out[i] = static_cast<float>((nibble | upper << 4) - 32) * (scale * float_of_half(k.above[above * 16 + lane]));
         }
     }
 }

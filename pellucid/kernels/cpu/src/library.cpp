@@ -139,6 +139,9 @@ using namespace pellucid;
 #pragma GCC visibility push(default)
 extern "C" {
 
+// Counts up when Python and this library must change together in a way that no size shows.
+int64_t pellucid_version() { return 2; }
+
 // The size of a struct of operations.h, by the number of its Kind, and of Step and Operation after them: so that
 // Python can check its mirror of them.
 size_t pellucid_size_of(int64_t kind) {

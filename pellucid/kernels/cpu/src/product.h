@@ -3,7 +3,7 @@
 #pragma once
 #include "norms.h"
 #include "products_dense.h"
-#include "products_grouped.h"
+#include "products_k.h"
 
 namespace PELLUCID_ISA {
 
@@ -68,6 +68,8 @@ static inline void multiply(const Prepared& x, int64_t row, int64_t count, const
     if constexpr (M <= kGroupedRows) {
         if (w.format == Format::kInt8) return grouped_block<Int8Weights, M>(x.quantised, row, w, first / 16, tile);
         if (w.format == Format::kInt4) return grouped_block<Int4Weights, M>(x.quantised, row, w, first / 16, tile);
+        if (w.format == Format::kQ4K) return q4k_block<M>(x.quantised, row, w, first / 16, tile);
+        if (w.format == Format::kQ6K) return q6k_block<M>(x.quantised, row, w, first / 16, tile);
     }
     if constexpr (M <= kDenseRows) {
         const float* floats = x.floats.data + row * x.floats.stride;

@@ -12,7 +12,8 @@
 
 namespace PELLUCID_ISA {
 
-// Rows of x as int8 with a scale a group; `sums` holds the groups' sums, what shifted weights are corrected by.
+// Rows of x as int8 with a scale a group; `sums` holds the sums of the two halves of each group, what shifted
+// weights are corrected by.
 struct Quantised {
     int8_t* values;
     float* scales;
@@ -21,7 +22,7 @@ struct Quantised {
 
     static size_t bytes_a_row(int64_t inputs) {
         const size_t groups = static_cast<size_t>((inputs + 31) / 32);
-        return groups * 32 + groups * 8;
+        return groups * 32 + groups * 12;
     }
     static Quantised in(uint8_t* room, int64_t rows, int64_t inputs) {
         const int64_t groups = (inputs + 31) / 32;
@@ -43,10 +44,12 @@ struct Quantised {
             const float top = largest(most);
             const F inverse = set(top > 0.0f ? 127.0f / top : 0.0f);
             for (int i = 0; i < 32; i += W) store_int8(q + i, round(mul(load(from + i), inverse)));
-            int32_t total = 0;
-            for (int i = 0; i < 32; i++) total += q[i];
             scales[row * groups + g] = top / 127.0f;
-            sums[row * groups + g] = total;
+            for (int half = 0; half < 2; half++) {
+                int32_t total = 0;
+                for (int i = 16 * half; i < 16 * half + 16; i++) total += q[i];
+                sums[2 * (row * groups + g) + half] = total;
+            }
         }
     }
 };
@@ -100,13 +103,14 @@ static inline void grouped_block(const Quantised& x, int64_t row, const Weight& 
     const int8_t* q[M];
     for (int m = 0; m < M; m++) q[m] = x.values + (row + m) * x.groups * 32;
     const float* x_scales = x.scales + row * x.groups;
-    const int32_t* x_sums = x.sums + row * x.groups;
+    const int32_t* x_sums = x.sums + 2 * row * x.groups;
     for (int64_t g = 0; g < x.groups; g++, w += Weights::kBytes, w_scales += 16) {
         typename Weights::Sum sum[M][kVectors];
         int32_t correction[M];
 #pragma GCC unroll 8
         for (int m = 0; m < M; m++) {
-            correction[m] = -Weights::kShift * x_sums[m * x.groups + g];
+            const int32_t* halves = x_sums + 2 * (m * x.groups + g);
+            correction[m] = -Weights::kShift * (halves[0] + halves[1]);
             for (int v = 0; v < kVectors; v++) sum[m][v].start(correction[m]);
         }
         Weights::template dot<M>(w, q, sum);

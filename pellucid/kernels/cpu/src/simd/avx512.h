@@ -58,6 +58,14 @@ static inline float largest(F x) { return _mm512_reduce_max_ps(x); }
 static inline I load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
 static inline I low_nibbles(I x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
 static inline I high_nibbles(I x) { return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15)); }
+// Two bits of each byte, the pair with the given number, as its bits 4 and 5.
+template <int kPair>
+static inline I upper_bits(I x) {
+    if constexpr (kPair < 2) x = _mm512_slli_epi16(x, 4 - 2 * kPair);
+    if constexpr (kPair > 2) x = _mm512_srli_epi16(x, 2);
+    return _mm512_and_si512(x, _mm512_set1_epi8(0x30));
+}
+static inline I either(I a, I b) { return _mm512_or_si512(a, b); }
 static inline I four_bytes(const int8_t* p) { return _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(p)); }
 static inline F to_float(I x) { return _mm512_cvtepi32_ps(x); }
 static inline I set_int(int32_t x) { return _mm512_set1_epi32(x); }
@@ -83,6 +91,7 @@ struct Bytes {
     I total(int32_t) const { return sum; }
 };
 struct Nibbles : Bytes {};
+struct SixBits : Bytes {};
 #else
 static inline I pairs(I u, I s) { return _mm512_maddubs_epi16(u, s); }
 constexpr int kByteShift = 0;
@@ -104,6 +113,12 @@ struct Nibbles {  // 8 times 2 · 15 · 127 fits 16 bits
     I total(int32_t correction) const {
         return _mm512_add_epi32(_mm512_madd_epi16(sum, _mm512_set1_epi16(1)), _mm512_set1_epi32(correction));
     }
+};
+struct SixBits {
+    I sum;
+    void start(int32_t correction) { sum = _mm512_set1_epi32(correction); }
+    void dot(I w, I x) { sum = _mm512_add_epi32(sum, _mm512_madd_epi16(pairs(w, x), _mm512_set1_epi16(1))); }
+    I total(int32_t) const { return sum; }
 };
 #endif
 

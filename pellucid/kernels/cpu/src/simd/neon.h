@@ -45,6 +45,15 @@ static inline float largest(F x) { return vmaxvq_f32(x); }
 static inline I load_bytes(const uint8_t* p) { return vreinterpretq_s8_u8(vld1q_u8(p)); }
 static inline I low_nibbles(I x) { return vandq_s8(x, vdupq_n_s8(15)); }
 static inline I high_nibbles(I x) { return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(x), 4)); }
+// Two bits of each byte, the pair with the given number, as its bits 4 and 5.
+template <int kPair>
+static inline I upper_bits(I x) {
+    uint8x16_t u = vreinterpretq_u8_s8(x);
+    if constexpr (kPair < 2) u = vshlq_n_u8(u, 4 - 2 * kPair);
+    if constexpr (kPair > 2) u = vshrq_n_u8(u, 2);
+    return vreinterpretq_s8_u8(vandq_u8(u, vdupq_n_u8(0x30)));
+}
+static inline I either(I a, I b) { return vorrq_s8(a, b); }
 static inline I four_bytes(const int8_t* p) {
     int32_t four;
     memcpy(&four, p, 4);
@@ -83,5 +92,6 @@ struct Bytes {
 struct Nibbles : Bytes {
     int32x4_t total(int32_t correction) const { return vaddq_s32(sum, vdupq_n_s32(correction)); }
 };
+using SixBits = Nibbles;
 
 }  // namespace PELLUCID_ISA

@@ -100,6 +100,17 @@ static inline I high_nibbles(I x) {
     for (int i = 0; i < 4 * W; i++) x.b[i] = static_cast<int8_t>(static_cast<uint8_t>(x.b[i]) >> 4);
     return x;
 }
+// Two bits of each byte, the pair with the given number, as its bits 4 and 5.
+template <int kPair>
+static inline I upper_bits(I x) {
+    for (int i = 0; i < 4 * W; i++)
+        x.b[i] = static_cast<int8_t>((static_cast<uint8_t>(x.b[i]) >> 2 * kPair & 3) << 4);
+    return x;
+}
+static inline I either(I a, I b) {
+    for (int i = 0; i < 4 * W; i++) a.b[i] = static_cast<int8_t>(a.b[i] | b.b[i]);
+    return a;
+}
 static inline I four_bytes(const int8_t* p) {
     I r;
     for (int i = 0; i < W; i++) memcpy(r.b + 4 * i, p, 4);
@@ -130,6 +141,7 @@ struct Nibbles : Bytes {
         return r;
     }
 };
+using SixBits = Nibbles;
 
 #undef PELLUCID_EACH
 
