@@ -275,6 +275,7 @@ def ask() -> str:
     try:
         return input("\n> ").strip()
     except EOFError:
+        print()
         return ""
 
 
