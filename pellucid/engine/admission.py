@@ -25,6 +25,8 @@ class Admission:
 
     max_model_len: int
     vocab_size: int
+    max_source_len: int | None
+    """The most rows that the encoder makes of a source; None where there is no encoder."""
     scheduler: Scheduler
 
     def check(self, request: Request) -> None:
@@ -46,17 +48,35 @@ class Admission:
             raise RequestError(
                 f"{width} samples side by side, but max_num_seqs={max_num_seqs}: ask for fewer or raise it"
             )
+        self._check_source(request)
         if isinstance(request.params, SamplingParams):
             request.params.check_vocabulary(self.vocab_size)
+            self._check_blocks(request, 1)
         else:
-            self._check_beams(request, width)
+            # beams wait for each other, so all of them must fit at once, whatever they share
+            self._check_blocks(request, width)
 
-    def _check_beams(self, request: Request, width: int) -> None:
-        """Beams wait for each other, so all of them must fit at once, whatever they share."""
+    def _check_source(self, request: Request) -> None:
+        if (request.source is None) != (self.max_source_len is None):
+            needs = "reads a source with its encoder" if self.max_source_len else "has no encoder"
+            raise RequestError(f"this model {needs}: give a request a source if and only if its model does")
+        if request.source is None or self.max_source_len is None:
+            return
+        if not 0 < request.source.num_rows <= self.max_source_len:
+            raise RequestError(
+                f"the input has {request.source.num_rows} tokens, and this model's encoder reads from 1 to "
+                f"{self.max_source_len}: cut it into parts"
+            )
+
+    def _check_blocks(self, request: Request, width: int) -> None:
         config = self.scheduler.config
         needed = width * self.scheduler.blocks_for(limit_of(request, self.max_model_len))
+        if request.source is not None:
+            needed += -(-request.source.num_rows // config.block_size)
         if needed > config.num_blocks:
+            what = f"{width} beams" if width > 1 else "this request"
+            lower = "beam_width or max_tokens" if width > 1 else "max_tokens"
             raise RequestError(
-                f"{width} beams may need {needed} blocks of {config.block_size} tokens, and the cache has "
-                f"{config.num_blocks}: lower beam_width or max_tokens, or give the cache more memory"
+                f"{what} may need {needed} blocks of {config.block_size} tokens, and the cache has "
+                f"{config.num_blocks}: lower {lower}, or give the cache more memory"
             )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pellucid.engine.memory import Memory, Source
 from pellucid.engine.request import Sample
 from pellucid.engine.scheduler import Share
 
@@ -52,6 +53,20 @@ class Batch:
     max_query_len: int
     max_context_len: int
     copies: Copies
+    memories: "Memories | None" = None
+    """What the pieces' encoder read, where there is an encoder."""
+
+
+@dataclass(slots=True)
+class Memories:
+    """What the encoder has read for each piece, and what it is to read first."""
+
+    lens_N: Int32
+    """How many rows the encoder made for each piece."""
+    tables_NM: Int32
+    """The blocks that keep them."""
+    sources: list[tuple[Source, Int64]]
+    """What the encoder reads before the forward, and the slots of its rows."""
 
 
 def piece_of(share: Share) -> Piece:
@@ -60,27 +75,26 @@ def piece_of(share: Share) -> Piece:
     return Piece(share.sample, tokens, share.start, share.start + len(tokens) - share.first_output)
 
 
-def build_batch(pieces: list[Piece], block_size: int, copies: Copies = ()) -> Batch:
-    """Lay the pieces end to end."""
-    N = len(pieces)
+def build_batch(
+    pieces: list[Piece], block_size: int, copies: Copies = (), memories: Sequence[Memory] = ()
+) -> Batch:
+    """Lay the pieces end to end. `memories` are those to fill first."""
     ids: list[int] = []
     query_starts, output_starts = [0], [0]
     output_rows: list[int] = []
-    block_tables_NB = np.full((N, max(len(p.sample.table.blocks) for p in pieces)), -1, dtype=np.int32)
-    for i, piece in enumerate(pieces):
+    block_tables_NB = _tables([piece.sample.table.blocks for piece in pieces])
+    for piece in pieces:
         ids += piece.token_ids
         query_starts.append(len(ids))
         output_rows += range(len(ids) - piece.num_outputs, len(ids))
         output_starts.append(len(output_rows))
-        blocks = piece.sample.table.blocks
-        block_tables_NB[i, : len(blocks)] = blocks
     query_starts_N1 = np.array(query_starts, dtype=np.int32)
     starts_N = np.array([piece.start for piece in pieces])
     lengths_N = np.array([len(piece.sample.token_ids) for piece in pieces])
     prompts_N = np.array([piece.sample.num_prompt for piece in pieces])
     counts_N = np.diff(query_starts_N1)
     ends_N = starts_N + counts_N
-    owner_T = np.repeat(np.arange(N), counts_N)
+    owner_T = np.repeat(np.arange(len(pieces)), counts_N)
     positions_T = np.arange(len(ids)) - (query_starts_N1[:-1] - starts_N)[owner_T]
     blocks_T = block_tables_NB[owner_T, positions_T // block_size].astype(np.int64)
     return Batch(
@@ -99,4 +113,31 @@ def build_batch(pieces: list[Piece], block_size: int, copies: Copies = ()) -> Ba
         max_query_len=int(counts_N.max()),
         max_context_len=int(ends_N.max()),
         copies=copies,
+        memories=_memories(pieces, block_size, memories),
     )
+
+
+def _memories(pieces: list[Piece], block_size: int, new: Sequence[Memory]) -> Memories | None:
+    held = [piece.sample.memory for piece in pieces if piece.sample.memory is not None]
+    if not held:
+        return None
+    return Memories(
+        lens_N=np.array([memory.source.num_rows for memory in held], dtype=np.int32),
+        tables_NM=_tables([memory.table.blocks for memory in held]),
+        sources=[(memory.source, _slots(memory, block_size)) for memory in new],
+    )
+
+
+def _tables(tables: list[list[int]]) -> Int32:
+    """Tables side by side, with -1 beyond the end of each."""
+    tables_NB = np.full((len(tables), max(map(len, tables), default=0)), -1, dtype=np.int32)
+    for row_B, blocks in zip(tables_NB, tables, strict=True):
+        row_B[: len(blocks)] = blocks
+    return tables_NB
+
+
+def _slots(memory: Memory, block_size: int) -> Int64:
+    """The slot of each row of a memory."""
+    row_S = np.arange(memory.source.num_rows)
+    blocks_S = np.array(memory.table.blocks, dtype=np.int64)[row_S // block_size]
+    return blocks_S * block_size + row_S % block_size

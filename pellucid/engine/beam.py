@@ -7,6 +7,7 @@ power of the length penalty. The rules and results are those of transformers' `g
 Letters: R rows, V vocabulary, C candidates.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from pellucid.engine.request import FinishReason, Request, Sample
 from pellucid.engine.scheduler import Scheduler
 from pellucid.sampling.ordering import top_tokens
 from pellucid.sampling.params import BeamSearchParams
+from pellucid.sampling.rules import obey
 from pellucid.sampling.sampler import SampledToken
 
 
@@ -147,12 +149,18 @@ class BeamSearch:
         self.beams = [beam for beam, _ in beams]
 
 
-def likeliest(logits_RV: Tensor, count: int) -> list[list[tuple[float, int]]]:
-    """Each row's likeliest tokens, (log-probability, id), best first."""
+def likeliest(logits_RV: Tensor, samples: Sequence[Sample], count: int) -> list[list[tuple[float, int]]]:
+    """Each sample's likeliest tokens that its rules allow, (log-probability, id), best first. What a rule
+    takes away is not shared out among the rest."""
     count = min(count, logits_RV.shape[1])
-    logprobs_RC, ids_RC = top_tokens(logits_RV.float().log_softmax(dim=-1), count)
+    logprobs_RV = logits_RV.float().log_softmax(dim=-1)
+    for row, sample in enumerate(samples):
+        if rules := sample.request.rules:
+            prompt = sample.request.prompt_token_ids
+            logprobs_RV[row] = obey(rules, prompt, sample.output_ids, logprobs_RV[row])
+    logprobs_RC, ids_RC = top_tokens(logprobs_RV, count)
     return [
-        list(zip(logprobs, ids, strict=True))
+        [offer for offer in zip(logprobs, ids, strict=True) if offer[0] > -math.inf]
         for logprobs, ids in zip(logprobs_RC.tolist(), ids_RC.tolist(), strict=True)
     ]
 
@@ -179,7 +187,8 @@ class BeamRequests:
             return taken
         touched = [self.requests[part.share.sample.request.id] for part in done]
         count = max(search.num_offers for search in touched)
-        offers = likeliest(logits_RV[[part.last - 1 for part in done]], count)
+        rows = logits_RV[[part.last - 1 for part in done]]
+        offers = likeliest(rows, [part.share.sample for part in done], count)
         for part, search, best in zip(done, touched, offers, strict=True):
             search.offer(part.share.sample, best[: search.num_offers])
             taken.new_tokens[id(part.share.sample)] = 1

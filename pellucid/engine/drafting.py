@@ -11,10 +11,9 @@ from weakref import WeakKeyDictionary
 
 from pellucid.engine.batch import Copies, Piece, build_batch
 from pellucid.engine.request import Sample
-from pellucid.engine.runner import Runs
+from pellucid.engine.runner import Runs, Served
 from pellucid.engine.scheduler import Plan, Share
 from pellucid.errors import ConfigError
-from pellucid.models.decoder import Decoder
 from pellucid.sampling.sampler import choose
 from pellucid.sampling.state import SamplingState
 
@@ -32,7 +31,7 @@ class Speculation(Protocol):
     def num_speculative_tokens(self) -> int: ...
 
     @property
-    def models(self) -> tuple[Decoder, ...]:
+    def models(self) -> tuple[Served, ...]:
         """Models beside the engine's own whose keys and values lie in its blocks."""
 
     def drafter(self, setting: "Setting") -> Drafter: ...
@@ -42,8 +41,8 @@ class Speculation(Protocol):
 class Setting:
     """What a drafter may need of its engine."""
 
-    target: Decoder
-    runner_of: Callable[[Decoder], Runs]
+    target: Served
+    runner_of: Callable[[Served], Runs]
     block_size: int
     state_of: Callable[[Sample], SamplingState]
 
@@ -60,7 +59,7 @@ class NoSpeculation:
     """One token a step."""
 
     num_speculative_tokens: int = 0
-    models: tuple[Decoder, ...] = ()
+    models: tuple[Served, ...] = ()
 
     def drafter(self, setting: Setting) -> Drafter:
         return NoDrafter()
@@ -75,7 +74,7 @@ class NgramSpeculation:
     prompt_lookup_max: int = 3
     """How many of the newest tokens to look for at first; then fewer."""
     prompt_lookup_min: int = 1
-    models: tuple[Decoder, ...] = ()
+    models: tuple[Served, ...] = ()
 
     def drafter(self, setting: Setting) -> Drafter:
         return NgramDrafter(self)
@@ -85,11 +84,11 @@ class NgramSpeculation:
 class ModelSpeculation:
     """Let a smaller model with the same vocabulary guess (Leviathan et al. 2023; Chen et al. 2023)."""
 
-    model: Decoder
+    model: Served
     num_speculative_tokens: int = 4
 
     @property
-    def models(self) -> tuple[Decoder, ...]:
+    def models(self) -> tuple[Served, ...]:
         return (self.model,)
 
     def drafter(self, setting: Setting) -> Drafter:

@@ -24,15 +24,15 @@ from pellucid.engine.admission import Admission, limit_of, width_of
 from pellucid.engine.batch import Batch, build_batch, piece_of
 from pellucid.engine.beam import BeamRequests
 from pellucid.engine.drafting import NoSpeculation, Setting, Speculation
+from pellucid.engine.memory import Memory
 from pellucid.engine.output import Output, Part, Taken
 from pellucid.engine.record import Recorder, StepRecord, Totals
 from pellucid.engine.request import FinishReason, Request, Sample
-from pellucid.engine.runner import MakeRunner, Runs, Wrap, plain_runner, specs_of, widest_window
+from pellucid.engine.runner import MakeRunner, Runs, Served, Wrap, plain_runner, specs_of, widest_window
 from pellucid.engine.sampled import SampledRequests
 from pellucid.engine.scheduler import Plan, Scheduler, SchedulerConfig
 from pellucid.errors import QueueFullError, RequestError
 from pellucid.kernels import Kernels
-from pellucid.models.decoder import Decoder
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
 
 NUM_RECORDS = 4096
@@ -64,7 +64,7 @@ class Engine:
 
     def __init__(
         self,
-        model: Decoder,
+        model: Served,
         *,
         kernels: Kernels,
         num_blocks: int | None = None,
@@ -114,7 +114,7 @@ class Engine:
         )
         self.scheduler = Scheduler(self.config, model.rotary_regime)
 
-        def runner_of(model: Decoder) -> Runs:
+        def runner_of(model: Served) -> Runs:
             return make_runner(model, kernels, PagedKV(specs_of(model), style, num_blocks), self.config)
 
         self.runner = runner_of(model)
@@ -129,7 +129,10 @@ class Engine:
         self.steps: deque[StepRecord] = deque(maxlen=NUM_RECORDS)
         self._use_cache = use_cache
         self._admission = Admission(
-            max_model_len=self.max_model_len, vocab_size=model.config.vocab_size, scheduler=self.scheduler
+            max_model_len=self.max_model_len,
+            vocab_size=model.config.vocab_size,
+            max_source_len=model.config.max_source_length,
+            scheduler=self.scheduler,
         )
         self._num_added = 0
         self._recorder = Recorder(self.scheduler.pool, block_size)
@@ -163,6 +166,7 @@ class Engine:
             rank=(self._num_added + request.priority * PATIENCE, self._num_added, 0),
             limit=limit_of(request, self.max_model_len),
             width=width_of(params),
+            memory=Memory(request.source, self.scheduler.new_table()) if request.source else None,
         )
         self._kinds[type(params)].add(request, first)
         self.scheduler.add(first)
@@ -181,7 +185,7 @@ class Engine:
             return outputs
         self._drafter.propose(plan)
         pieces = [piece_of(share) for share in plan.shares]
-        batch = build_batch(pieces, self.config.block_size, plan.copies)
+        batch = build_batch(pieces, self.config.block_size, plan.copies, plan.memories)
         self._recorder.planned(plan)
         logits_RV = self.runner.run(batch, wrap)
         self._recorder.ran()

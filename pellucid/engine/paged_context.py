@@ -34,20 +34,35 @@ class PagedContext:
             batch.max_query_len,
             batch.max_context_len,
         )
+        self._memories = batch.memories
         self._kv = kv
         self._once: dict[Hashable, object] = {}
 
     def attend(
         self, module: Attends, q_THK: Tensor, k_TGK: Tensor | None = None, v_TGK: Tensor | None = None
     ) -> Tensor:
-        """Write this step's keys and values to their slots, then attend over each sample's blocks."""
-        assert k_TGK is not None and v_TGK is not None, f"{module.name} has no keys in this step"
+        """Write this step's keys and values to their slots, then attend over each sample's blocks; without
+        keys and values, over the blocks of what its encoder read."""
         kv = self._kv[module.index]
+        if k_TGK is None or v_TGK is None:
+            segments = self.once("memory segments", self._memory_segments)
+            return self.kernels.paged_attention(q_THK, kv, module.spec, segments)
         self.kernels.store_kv(kv, k_TGK, v_TGK, self._slots_T)
         return self.kernels.paged_attention(q_THK, kv, module.spec, self._segments, module.bias_table())
 
+    def _memory_segments(self) -> PagedSegments:
+        memories, device = self._memories, self.positions_T.device
+        assert memories is not None, "cross-attention, and nothing that an encoder has read"
+        return PagedSegments(
+            self._segments.query_starts_N1,
+            torch.from_numpy(memories.lens_N).to(device),
+            torch.from_numpy(memories.tables_NM).to(device),
+            self._segments.max_query_len,
+            int(memories.lens_N.max()),
+        )
+
     def remember(self, module: Attends, k_TGK: Tensor, v_TGK: Tensor) -> None:
-        raise AssertionError("a decoder's step has no encoder output to remember")
+        raise AssertionError("an encoder's pass is not a step: see encoder_decoder_runner.py")
 
     def tap(self, module: Named, name: str, tensor: Tensor) -> Tensor:
         return tensor

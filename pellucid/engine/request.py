@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pellucid.cache.block_table import BlockTable
+from pellucid.engine.memory import Memory, Source
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
+from pellucid.sampling.rules import Rule
 
 FinishReason = Literal["stop", "length", "abort", "timeout", "error"]
 """Why an output ended; every one has such a reason. An end-of-sequence token, a stop token and a stop string
@@ -28,10 +30,14 @@ class Request:
     cache_key: Hashable = None
     """What beside its tokens shapes its keys and values, or must be kept apart: adapter, tenant's salt. Only
     requests with equal keys share blocks."""
+    source: Source | None = None
+    """What the encoder reads for it, where the model has one."""
     whole_prompt: bool = False
     """Compute every prompt token, none from the prefix cache, as traces need. Prompt logprobs imply it."""
     bad_word_ids: Sequence[Sequence[int]] = ()
     """`params.bad_words` as token ids."""
+    rules: Sequence[Rule] = ()
+    """What the checkpoint's published settings forbid and force."""
     on_token: Callable[[int, int], str | None] | None = None
     """Called with (sample index, token id) for each new token; a string that it gives back ends that sample
     with "stop" and itself as the reason. An exception ends the sample with "error". Not called for beams."""
@@ -48,8 +54,10 @@ class Sample:
     __slots__ = (
         "__weakref__",
         "cached_tokens",
+        "holds_memory",
         "index",
         "limit",
+        "memory",
         "next_described",
         "num_computed",
         "num_preemptions",
@@ -72,6 +80,7 @@ class Sample:
         rank: tuple[int, ...],
         limit: int,
         width: int,
+        memory: Memory | None = None,
     ) -> None:
         self.request = request
         self.index = index
@@ -93,6 +102,9 @@ class Sample:
         """How many prompt tokens the prefix cache saved when it was first admitted."""
         self.regime: Hashable = None
         self.num_preemptions = 0
+        self.memory = memory
+        """What its request's encoder read, shared by all samples of it; None where there is no encoder."""
+        self.holds_memory = False
 
     @property
     def takes_hits(self) -> bool:
@@ -111,7 +123,7 @@ class Sample:
 
     def fork(self, index: int, rank: tuple[int, ...], table: BlockTable) -> "Sample":
         """A sample with the same tokens. `table` holds what is computed of it, which may be nothing."""
-        other = Sample(self.request, index, table, rank=rank, limit=self.limit, width=1)
+        other = Sample(self.request, index, table, rank=rank, limit=self.limit, width=1, memory=self.memory)
         other.token_ids, other.output_ids = self.token_ids[:], self.output_ids[:]
         other.num_computed = self.num_computed if table.blocks else 0
         other.regime, other.cached_tokens = self.regime, self.cached_tokens

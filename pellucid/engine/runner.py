@@ -1,7 +1,7 @@
 """Runs a batch through a model: copies the blocks that must be copied, then one forward."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,19 +11,50 @@ from pellucid.engine.batch import Batch
 from pellucid.engine.paged_context import PagedContext
 from pellucid.engine.scheduler import SchedulerConfig
 from pellucid.kernels import AttentionSpec, Kernels
+from pellucid.layers.attention import Attention
 from pellucid.layers.context import ForwardContext
-from pellucid.models.decoder import Decoder
+from pellucid.layers.linear import Linear
 
 Wrap = Callable[[ForwardContext, Batch], ForwardContext]
 """Given a step's context and batch, gives the context to use instead: a trace's, around the first."""
 
 
-def specs_of(model: Decoder) -> list[AttentionSpec]:
+class ServedConfig(Protocol):
+    """What the engine reads of a model's config."""
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    @property
+    def max_position_embeddings(self) -> int: ...
+
+    @property
+    def max_source_length(self) -> int | None: ...
+
+    @property
+    def eos_token_ids(self) -> tuple[int, ...]: ...
+
+
+class Served(Protocol):
+    """A model that writes text: a decoder, or an encoder-decoder's second half."""
+
+    @property
+    def config(self) -> ServedConfig: ...
+
+    attentions: list[Attention]
+    lm_head: Linear
+
+    def rotary_regime(self, prompt_length: int, length: int) -> Hashable: ...
+
+    def __call__(self, ids_T: Tensor, ctx: ForwardContext) -> Any: ...
+
+
+def specs_of(model: Served) -> list[AttentionSpec]:
     """What each attention of a model is, in the order of their caches."""
     return [module.spec for module in model.attentions]
 
 
-def widest_window(models: Sequence[Decoder]) -> int | None:
+def widest_window(models: Sequence[Served]) -> int | None:
     """The largest sliding window, if every attention of every model has one. One more beside a draft model:
     where all its guesses were right it is one token behind, and still needs what that token sees."""
     windows = [spec.window for model in models for spec in specs_of(model)]
@@ -44,10 +75,11 @@ class Runs(Protocol):
         """Seconds of a step of one token by kind of operation, where they can be told apart."""
 
 
-MakeRunner = Callable[[Decoder, Kernels, PagedKV, SchedulerConfig], Runs]
+MakeRunner = Callable[[Any, Kernels, PagedKV, SchedulerConfig], Runs]
+"""From a model of the kind that the runner runs."""
 
 
-def plain_runner(model: Decoder, kernels: Kernels, kv: PagedKV, config: SchedulerConfig) -> Runs:
+def plain_runner(model: Served, kernels: Kernels, kv: PagedKV, config: SchedulerConfig) -> Runs:
     """One forward a batch, whatever the kernels."""
     return Runner(model, kernels, kv)
 
@@ -57,7 +89,7 @@ class Runner:
 
     why_eager = "its kernels are called one by one"
 
-    def __init__(self, model: Decoder, kernels: Kernels, kv: PagedKV) -> None:
+    def __init__(self, model: Served, kernels: Kernels, kv: PagedKV) -> None:
         self.model = model
         self.kernels = kernels
         self.kv = kv

@@ -62,6 +62,7 @@ class SampledRequest:
             sample_index=running.index,
             eos_token_ids=eos_token_ids,
             bad_word_ids=self.request.bad_word_ids,
+            rules=self.request.rules,
         )
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pellucid.cache.block_pool import BlockPool
 from pellucid.cache.block_table import BlockTable
 from pellucid.cache.prefix_cache import PrefixCache
+from pellucid.engine.memory import Memory
 from pellucid.engine.request import Sample
 
 
@@ -78,6 +79,8 @@ class Plan:
     copies: list[tuple[int, int]] = field(default_factory=list)
     """Blocks to copy before the forward, (from, to)."""
     preempted: list[Sample] = field(default_factory=list)
+    memories: list[Memory] = field(default_factory=list)
+    """Those to fill before the forward."""
 
 
 class Scheduler:
@@ -114,6 +117,9 @@ class Scheduler:
         shares = parent in self.running and self._seats_free() > 0
         table = parent.table.fork(parent.num_computed) if shares else self.new_table()
         child = parent.fork(index, rank, table)
+        if shares and child.memory is not None:
+            child.holds_memory = True
+            child.memory.hold()
         insort(self.running if shares else self.waiting, child, key=_rank)
         return child
 
@@ -121,7 +127,7 @@ class Scheduler:
         """A sample ended: it gives everything back."""
         queue = self.running if sample in self.running else self.waiting
         queue.remove(sample)
-        sample.table.release()
+        self.forget(sample)
 
     def preempt(self, sample: Sample) -> None:
         """Take a running sample's blocks; it waits at its rank and will be computed anew."""
@@ -134,6 +140,9 @@ class Scheduler:
         """Give back all that is computed of a sample."""
         sample.table.release()
         sample.num_computed = 0
+        if sample.holds_memory and sample.memory is not None:
+            sample.memory.let_go()
+            sample.holds_memory = False
 
     def schedule(self) -> Plan:
         """Decide the next step and take the blocks it writes to."""
@@ -180,7 +189,7 @@ class Scheduler:
 
     def _preempt_for(self, sample: Sample, end: int, plan: Plan) -> bool:
         """Preempt from the worst rank up until the sample has the blocks it needs; False if it had to go."""
-        while sample.table.lacks(sample.num_computed, end) > self.pool.num_free:
+        while sample.table.lacks(sample.num_computed, end) + _lacks_memory(sample) > self.pool.num_free:
             victim = self.running[-1]
             self.preempt(victim)
             plan.preempted.append(victim)
@@ -193,6 +202,8 @@ class Scheduler:
         promised = sum(map(self._still_needs, self.running)) if self.waiting else 0
         while self.waiting and budget > 0 and self.waiting[0].width <= seats:
             sample = self.waiting[0]
+            if not self._may_encode(sample, plan):
+                break
             hits = self._adopt(sample)
             needed = self._still_needs(sample)
             if needed + promised > self.pool.num_free:
@@ -203,11 +214,12 @@ class Scheduler:
             seats -= sample.width
             if not sample.num_preemptions:
                 sample.cached_tokens = hits
-            count, held = min(sample.pending, budget), sample.table.num_held
+            count, lacked = min(sample.pending, budget), _lacks_memory(sample)
+            held = sample.table.num_held
             share = self._share_out(plan, sample, count)
             share.hits, share.looked_up = hits, len(sample.token_ids)
             budget -= count
-            promised += needed - (sample.table.num_held - held)
+            promised += needed - lacked - (sample.table.num_held - held)
         return budget
 
     def _adopt(self, sample: Sample) -> int:
@@ -215,7 +227,8 @@ class Scheduler:
         sample.regime = self._regime_of(sample)
         if not self.config.enable_prefix_caching:
             return 0
-        key = (sample.request.cache_key, sample.regime)
+        source = sample.request.source
+        key = (sample.request.cache_key, sample.regime, None if source is None else source.key)
         known = sample.token_ids[:-1] if sample.takes_hits else []
         hits = sample.table.adopt(key, known)
         sample.num_computed = hits
@@ -228,6 +241,7 @@ class Scheduler:
         copy = sample.table.reserve(start, start + count)
         if copy is not None:
             plan.copies.append(copy)
+        self._hold_memory(sample, plan)
         share = Share(sample, start, start + count)
         plan.shares.append(share)
         return share
@@ -251,10 +265,30 @@ class Scheduler:
         """The blocks it takes to compute what a sample has now, beside those it holds."""
         if not sample.pending:
             return 0
-        return max(0, self.blocks_for(len(sample.token_ids)) - sample.table.num_held)
+        own = max(0, self.blocks_for(len(sample.token_ids)) - sample.table.num_held)
+        return own + _lacks_memory(sample)
+
+    def _may_encode(self, sample: Sample, plan: Plan) -> bool:
+        """Whether the encoder has time for this sample: a step's rows are as many as its tokens may be, but
+        the first source of a step is encoded however long it is."""
+        if sample.memory is None or not _lacks_memory(sample) or not plan.memories:
+            return True
+        rows = sum(memory.source.num_rows for memory in plan.memories) + sample.memory.source.num_rows
+        return rows <= self.config.max_num_batched_tokens
+
+    def _hold_memory(self, sample: Sample, plan: Plan) -> None:
+        if sample.memory is None or sample.holds_memory:
+            return
+        sample.holds_memory = True
+        if sample.memory.hold():
+            plan.memories.append(sample.memory)
 
     def _seats_free(self) -> int:
         return self.config.max_num_seqs - sum(sample.width for sample in self.running)
+
+
+def _lacks_memory(sample: Sample) -> int:
+    return 0 if sample.memory is None else sample.memory.lacks
 
 
 def _rank(sample: Sample) -> tuple[int, ...]:

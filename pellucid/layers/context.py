@@ -104,7 +104,7 @@ class DenseContext:
         segments = self._self_segments
         if k_TGK is None or v_TGK is None:
             assert self._memory is not None, f"{module.name} attends to an encoder that this context has not"
-            k_TGK, v_TGK = self._memory._remembered[module.index]
+            k_TGK, v_TGK = self._memory.remembered(module)
             segments = Segments(segments.query_starts, self._memory._self_segments.key_starts)
         return self.kernels.attention(
             q_THK,
@@ -119,6 +119,10 @@ class DenseContext:
 
     def remember(self, module: Attends, k_TGK: Tensor, v_TGK: Tensor) -> None:
         self._remembered[module.index] = (k_TGK, v_TGK)
+
+    def remembered(self, module: Attends) -> tuple[Tensor, Tensor]:
+        """The keys and values that a cross-attention module left here."""
+        return self._remembered[module.index]
 
     def tap(self, module: Named, name: str, tensor: Tensor) -> Tensor:
         return tensor

@@ -29,6 +29,7 @@ def read_config(published: PublishedConfig) -> EncoderDecoderConfig:
     )
     vocab_size = published.size("vocab_size", 50265)
     encoder, decoder = read_blocks(published, wiring="post_norm")
+    tied = published.get("tie_word_embeddings", bool, True)
     return EncoderDecoderConfig(
         model_type=published.model_type,
         hidden_size=published.size("d_model", 1024),
@@ -38,8 +39,8 @@ def read_config(published: PublishedConfig) -> EncoderDecoderConfig:
         decoder=StackConfig(
             vocab_size=vocab_size, max_length=length, input=side, blocks=decoder, final_norm=None
         ),
-        shared_embedding=True,
-        tie_word_embeddings=published.get("tie_word_embeddings", bool, True),
+        shared_embedding=tied,
+        tie_word_embeddings=tied,
         lm_head_bias=True,
         decoder_start_token_id=published.get("decoder_start_token_id", int, 2),
         bos_token_id=published.optional("bos_token_id", int, 0),
@@ -117,11 +118,15 @@ BLOCKS = weights_and_biases(
     }
 )
 TABLES = {
-    "shared.weight": "encoder.input.embed_tokens.weight",
+    "encoder.embed_tokens.weight": "encoder.input.embed_tokens.weight",
+    "decoder.embed_tokens.weight": "decoder.input.embed_tokens.weight",
     "lm_head.weight": "lm_head.weight",
     "final_logits_bias": "lm_head.bias",
 }
-SECOND_TABLES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+SPARE_TABLES = {
+    "encoder.embed_tokens.weight": ("shared.weight", "decoder.embed_tokens.weight", "lm_head.weight"),
+    "decoder.embed_tokens.weight": ("shared.weight", "lm_head.weight"),
+}
 
 FAMILY = Family(
     model_type="bart",
@@ -139,8 +144,8 @@ FAMILY = Family(
         ),
     },
     transforms={"final_logits_bias": flattened},
-    ignored=SECOND_TABLES,
+    ignored=("shared.weight",),
     prefixes=("model.",),
-    spares={"shared.weight": (*SECOND_TABLES, "lm_head.weight")},
+    spares=SPARE_TABLES,
     optional=("final_logits_bias",),
 )

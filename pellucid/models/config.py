@@ -29,6 +29,11 @@ class ModelConfig:
     """The dtype the weights were published in, if the config says."""
 
     @property
+    def max_source_length(self) -> None:
+        """It has no encoder."""
+        return None
+
+    @property
     def num_layers(self) -> int:
         return len(self.blocks)
 

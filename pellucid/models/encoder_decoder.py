@@ -63,6 +63,10 @@ class EncoderDecoder(nn.Module):
         self.cross_attentions = [m for m in self.decoder.modules() if isinstance(m, CrossAttention)]
         self.encoder_attentions = [m for m in self.encoder.modules() if isinstance(m, Attention)]
 
+    def pack(self, contents: Sequence[Sequence[int]]) -> Tensor:
+        """Several sources, each token ids, as `encode` reads them, end to end."""
+        return torch.tensor([token for content in contents for token in content])
+
     def encode(self, ids_S: Tensor, ctx: ForwardContext) -> Tensor:
         """The encoder's output `[S, D]`. Each cross-attention makes its keys and values of it, once."""
         memory_SD = self.encoder(ids_S, ctx)

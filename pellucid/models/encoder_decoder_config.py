@@ -58,5 +58,10 @@ class EncoderDecoderConfig:
         return self.decoder.max_length
 
     @property
+    def max_source_length(self) -> int:
+        """The most rows that the encoder makes of a source."""
+        return self.encoder.max_length
+
+    @property
     def num_layers(self) -> int:
         return len(self.decoder.blocks)

@@ -14,6 +14,7 @@ def read_config(published: PublishedConfig) -> EncoderDecoderConfig:
     length = published.size("max_position_embeddings", 1024)
     vocab_size = published.size("vocab_size", 58101)
     shared = published.get("share_encoder_decoder_embeddings", bool, True)
+    tied = published.get("tie_word_embeddings", bool, True)
     target_size = published.size("decoder_vocab_size", vocab_size)
     side = TokenInputConfig(
         scale=bart.read_scale(published), positions=PositionsConfig(kind="sines_first", size=length)
@@ -32,8 +33,8 @@ def read_config(published: PublishedConfig) -> EncoderDecoderConfig:
             blocks=decoder,
             final_norm=None,
         ),
-        shared_embedding=shared,
-        tie_word_embeddings=published.get("tie_word_embeddings", bool, True),
+        shared_embedding=shared and tied,
+        tie_word_embeddings=tied,
         lm_head_bias=True,
         decoder_start_token_id=published.get("decoder_start_token_id", int, 58100),
         bos_token_id=published.optional("bos_token_id", int),
@@ -52,14 +53,10 @@ FAMILY = Family(
     weights={
         **bart.TABLES,
         **bart.BLOCKS,
-        "decoder.embed_tokens.weight": "decoder.input.embed_tokens.weight",
     },
     transforms={"final_logits_bias": bart.flattened},
-    ignored=("encoder.embed_positions.weight", "decoder.embed_positions.weight"),
+    ignored=("shared.weight", "encoder.embed_positions.weight", "decoder.embed_positions.weight"),
     prefixes=("model.",),
-    spares={
-        "shared.weight": ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"),
-        "decoder.embed_tokens.weight": ("lm_head.weight",),
-    },
+    spares=bart.SPARE_TABLES,
     optional=("final_logits_bias",),
 )

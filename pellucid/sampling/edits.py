@@ -1,4 +1,4 @@
-"""What changes logits before temperature: allowed ids, bad words, minimum length, bias, the penalties.
+"""What changes logits before temperature: rules, allowed ids, bad words, minimum length, bias, penalties.
 
 Only the entries concerned are touched: nothing here walks the vocabulary in Python. Letters: R rows,
 V vocabulary, E entries (row, token) of the whole batch.
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pellucid.sampling.rules import obey
 from pellucid.sampling.state import SamplingState
 
 
@@ -35,6 +36,10 @@ def edit(logits_RV: Tensor, states: Sequence[SamplingState]) -> Tensor:
     if not edited:
         return logits_RV
     logits_RV = logits_RV.to(torch.float32, copy=True)
+    for row, state in edited:
+        if state.rules:
+            logits_V = obey(state.rules, state.prompt_token_ids, state.output_token_ids, logits_RV[row])
+            logits_RV[row] = logits_V
     allow(logits_RV, edited)
     forbid(logits_RV, edited)
     add_bias(logits_RV, edited)

@@ -7,6 +7,7 @@ from secrets import randbits
 
 from pellucid.sampling.draw import key
 from pellucid.sampling.params import SamplingParams
+from pellucid.sampling.rules import Rule
 
 
 class TokenCounts:
@@ -48,10 +49,12 @@ class SamplingState:
         seed: int | None = None,
         eos_token_ids: Sequence[int] = (),
         bad_word_ids: Sequence[Sequence[int]] = (),
+        rules: Sequence[Rule] = (),
     ) -> None:
         """`output_token_ids` is the request's own growing list, read and never written. `seed` is used where
         `params.seed` is None; without either a fresh one is drawn. The samples of one prompt differ by
-        `sample_index`. `bad_word_ids` are `params.bad_words` as `bad_words.bad_word_ids` gives them.
+        `sample_index`. `bad_word_ids` are `params.bad_words` as `bad_words.bad_word_ids` gives them; `rules`
+        are the checkpoint's.
         """
         self.params = params
         self.prompt_token_ids = prompt_token_ids
@@ -60,6 +63,7 @@ class SamplingState:
         own = seed if params.seed is None else params.seed
         self.seed = randbits(64) if own is None else own
         self.bad_word_ids = tuple(tuple(word) for word in bad_word_ids)
+        self.rules = tuple(rules)
         self.ending_ids = tuple(sorted({*eos_token_ids, *params.stop_token_ids}))
         self.penalised = (
             params.repetition_penalty != 1 or params.presence_penalty != 0 or params.frequency_penalty != 0
@@ -68,7 +72,7 @@ class SamplingState:
             params.top_k > 0 or params.top_p < 1 or params.min_p > 0 or params.typical_p < 1
         )  # fmt: skip
         self._always_edited = bool(
-            self.penalised or self.bad_word_ids or params.logit_bias or params.allowed_token_ids
+            self.penalised or self.bad_word_ids or params.logit_bias or params.allowed_token_ids or self.rules
         )
         self._counts: TokenCounts | None = None
 

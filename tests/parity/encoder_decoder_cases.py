@@ -27,6 +27,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "MarianMTModel",
         {**MARIAN, "share_encoder_decoder_embeddings": False, "decoder_vocab_size": 50, "pad_token_id": 49, "decoder_start_token_id": 49},
     ),
+    "marian-untied": ("MarianMTModel", {**MARIAN, "tie_word_embeddings": False}),
+    "bart-untied": ("BartForConditionalGeneration", {**BART, "tie_word_embeddings": False}),
     "bart": ("BartForConditionalGeneration", BART),
     "bart-relu": ("BartForConditionalGeneration", {**BART, "activation_function": "relu", "scale_embedding": True, "encoder_layers": 1}),
 }  # fmt: skip

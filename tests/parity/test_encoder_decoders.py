@@ -3,10 +3,10 @@
 import json
 
 import pytest
-import random_models
 import torch
 import transformers
-from encoder_decoder_cases import CASES
+from parity import random_models
+from parity.encoder_decoder_cases import CASES
 from safetensors.torch import load_file, save_file
 
 from pellucid.kernels import reference, torch_ops

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-import random_models
 import torch
 import transformers
+from parity import random_models
 
 from pellucid.kernels import reference, torch_ops
 from pellucid.layers.context import DenseContext
