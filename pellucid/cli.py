@@ -1,6 +1,7 @@
 """The command line: `pellucid demo | run | chat | see | train | models | bench | inspect | convert`."""
 
 import dataclasses
+import io
 import json
 import logging
 import os
@@ -123,7 +124,7 @@ def chat(
         asked = [*turns, {"role": "user", "content": question}]
         try:
             turns = [*asked, {"role": "assistant", "content": answer(llm, asked, params)}]
-        except RequestError as error:
+        except PellucidError as error:
             print(f"{error}; this turn is not kept", file=sys.stderr)
 
 
@@ -264,8 +265,9 @@ def print_json(value: Any) -> None:
 
 def stream_text(llm: LLM, prompt: str, params: SamplingParams) -> None:
     """Print a prompt and its continuation as it is made."""
+    pieces = llm.stream(prompt, params)  # what is refused is refused before anything is printed
     print(prompt, end="", flush=True)
-    for piece in llm.stream(prompt, params):
+    for piece in pieces:
         print(piece.text, end="", flush=True)
     print()
 
@@ -294,8 +296,20 @@ def answer(llm: LLM, turns: list[dict[str, str]], params: SamplingParams) -> str
     return text
 
 
+def open_streams() -> None:
+    """Make standard streams that are closed empty ones, and let no character end a run: what the terminal
+    cannot show becomes `?`, and what cannot be decoded reaches the tokenizer, which says so."""
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "replace"), (sys.stderr, "replace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
 def main() -> None:
     """Run a command; a user's mistake is one message on standard error and exit code 2."""
+    open_streams()
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("pellucid").setLevel(logging.INFO)
     try:

@@ -15,6 +15,7 @@ from pellucid.engine.backend import choose_backend
 from pellucid.engine.engine import Engine
 from pellucid.errors import RequestError, TokenizerError
 from pellucid.kernels import QuantisedWeight
+from pellucid.limits import at_least_one, within_model
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_checkpoint
@@ -28,6 +29,8 @@ from pellucid.trace.trace import Trace
 from pellucid.views import terminal
 
 log = logging.getLogger(__name__)
+
+MAX_NUM_SEQS, MAX_NUM_BATCHED_TOKENS = 64, 256
 
 Message = Mapping[str, Any]
 """`{"role": "user", "content": "..."}`, with whatever else the checkpoint's template reads."""
@@ -47,8 +50,8 @@ class LLM:
         block_size: int = 16,
         num_gpu_blocks_override: int | None = None,
         enable_prefix_caching: bool = True,
-        max_num_batched_tokens: int = 256,
-        max_num_seqs: int = 64,
+        max_num_batched_tokens: int | None = None,
+        max_num_seqs: int | None = None,
         use_cache: bool = True,
         skip_tokenizer_init: bool = False,
         revision: str | None = None,
@@ -60,11 +63,19 @@ class LLM:
         "int8" or "int4" rounds the weights while they load, "auto" only as far as memory asks.
         `max_model_len`: the longest prompt and answer together, the model's own limit by default.
         `num_gpu_blocks_override`: how many blocks of `block_size` tokens the KV cache has, on whatever
-        device; as many as fit by default.
+        device; as many as fit by default. `max_num_batched_tokens`, `max_num_seqs`: how many tokens and
+        samples one step takes, 256 and 64 by default.
         `use_cache=False` computes every token anew each step: same tokens, far more work.
 
         Raises PellucidError saying what is wrong and what to do.
         """
+        at_least_one(
+            max_model_len=max_model_len,
+            block_size=block_size,
+            num_gpu_blocks_override=num_gpu_blocks_override,
+            max_num_batched_tokens=max_num_batched_tokens,
+            max_num_seqs=max_num_seqs,
+        )
         checkpoint = open_checkpoint(model, revision=revision, token=token)
         self.name = checkpoint.source.name
         self.device = resolve_device(device)
@@ -73,6 +84,7 @@ class LLM:
             raise RequestError(
                 f"{self.name}: a {checkpoint.config.model_type} is no decoder; nothing comes next in it"
             )
+        within_model(max_model_len, body.config.max_position_embeddings, self.name)
         self.model = body
         self.config = body.config
         self.tokenizer = None if skip_tokenizer_init else checkpoint.tokenizer()
@@ -87,8 +99,8 @@ class LLM:
             block_size=block_size,
             num_blocks=num_gpu_blocks_override,
             max_model_len=max_model_len,
-            max_num_seqs=max_num_seqs,
-            max_num_batched_tokens=max_num_batched_tokens,
+            max_num_seqs=max_num_seqs or MAX_NUM_SEQS,
+            max_num_batched_tokens=max_num_batched_tokens or MAX_NUM_BATCHED_TOKENS,
             enable_prefix_caching=enable_prefix_caching,
             use_cache=use_cache,
             eos_token_ids=self._eos_token_ids(),
@@ -265,6 +277,10 @@ class LLM:
             given = self.default_sampling_params()
         if isinstance(given, SamplingParams):
             return [given] * count
+        if not isinstance(given, list | tuple) or not all(isinstance(one, SamplingParams) for one in given):
+            raise RequestError(
+                f"sampling_params is {given!r}; give a SamplingParams, or a list with one for each prompt"
+            )
         if len(given) != count:
             raise RequestError(
                 f"{count} prompts and {len(given)} SamplingParams were given; give one for all, or one "

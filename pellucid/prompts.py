@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from pellucid.errors import RequestError
 from pellucid.text import Tokenizer
 
-Prompt = str | Sequence[int] | Mapping[str, Any]
-"""A text, its token ids, or `{"prompt": text}` or `{"prompt_token_ids": ids}`."""
+Prompt = str | Sequence[int] | np.ndarray | torch.Tensor | Mapping[str, Any]
+"""A text, its token ids, or `{"prompt": text}` or `{"prompt_token_ids": ids}`. Ids are a list or an array."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,13 @@ class PromptReader:
         if isinstance(prompt, str):
             return prompt, ()
         if isinstance(prompt, Mapping):
-            if isinstance(prompt.get("prompt_token_ids"), Sequence):
-                return None, prompt["prompt_token_ids"]
-            if isinstance(prompt.get("prompt"), str):
-                return prompt["prompt"], ()
-        elif isinstance(prompt, Sequence):
-            return None, prompt
+            ids, text = as_list(prompt.get("prompt_token_ids")), prompt.get("prompt")
+            if isinstance(ids, list | tuple):
+                return None, ids
+            if isinstance(text, str):
+                return text, ()
+        elif isinstance(ids := as_list(prompt), list | tuple):
+            return None, ids
         raise RequestError(
             f"a prompt of type {type(prompt).__name__} cannot be read; give a text, or "
             "{'prompt_token_ids': [1, 2, 3]}"
@@ -79,10 +81,24 @@ class PromptReader:
 
 
 def as_prompts(given: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:
-    """One prompt as a list of one. A list of ids is one prompt; a list of anything else is many."""
-    if isinstance(given, str | Mapping) or (given and isinstance(given[0], int)):
-        return [given]  # type: ignore[list-item]  # the other reading was ruled out
-    return given  # type: ignore[return-value]
+    """One prompt as a list of one. A list of ids is one prompt; a list of anything else is many.
+
+    Raises RequestError for what is neither.
+    """
+    listed = as_list(given)
+    if isinstance(listed, str | Mapping):
+        return [listed]
+    if not isinstance(listed, list | tuple):
+        raise RequestError(
+            f"prompts of type {type(given).__name__} cannot be read; give one prompt or a list of prompts, "
+            "each a text or {'prompt_token_ids': [1, 2, 3]}"
+        )
+    return [listed] if listed and isinstance(listed[0], int | float | np.integer) else listed
+
+
+def as_list(given: Any) -> Any:
+    """An array or tensor as (nested) lists; anything else as it is."""
+    return given.tolist() if isinstance(given, np.ndarray | torch.Tensor) else given
 
 
 def _is_whole(value: Any) -> bool:

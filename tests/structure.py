@@ -10,7 +10,7 @@ BEGIN, END = "<!-- tree -->", "<!-- end of tree -->"
 # Each may import those before it, never one after it.
 ORDER = [
     "errors", "device", "report", "cost", "text", "images", "audio", "kernels", "layers", "models", "cache", "sampling",
-    "outputs", "engine", "prompts", "answer", "tasks", "trace", "driver", "views", "llm", "demo", "bench", "server", "training",
+    "outputs", "engine", "limits", "prompts", "answer", "tasks", "trace", "driver", "views", "llm", "demo", "bench", "server", "training",
     "bundled", "cli",
 ]  # fmt: skip
 FOLDERS = ["pellucid", "recipes", "benchmarks", "tests"]

@@ -88,6 +88,24 @@ def test_a_mistake_is_one_clear_message(folder, arguments, says) -> None:
     assert says in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_prompt_that_is_refused_prints_nothing_but_the_reason(folder) -> None:
+    done = pellucid("run", b"half \xff".decode(errors="surrogateescape"), "-m", folder)
+    assert done.returncode == 2 and done.stdout == "" and "lone surrogate" in done.stderr
+
+
+def test_what_the_terminal_cannot_show_is_a_question_mark(folder) -> None:
+    done = pellucid("see", "The cat", "-m", folder, "-n", 1, env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and "?" in done.stdout
+
+
+def test_closed_standard_input_is_no_prompt(folder) -> None:
+    command = [sys.executable, "-m", "pellucid", "run", "-m", str(folder)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    shell = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
+    done = subprocess.run(shell, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 2 and "there is no prompt" in done.stderr
+
+
 def test_ctrl_c_ends_the_demo_cleanly_and_its_story_is_told(tmp_path) -> None:
     slow = write_checkpoint(tmp_path, endless=True, max_position_embeddings=20000)
     command = [sys.executable, "-m", "pellucid", "demo", str(slow), "What is AI?", "15000"]

@@ -51,6 +51,29 @@ def test_one_prompt_or_many_text_or_ids_come_out_the_same(llm) -> None:
     assert from_ids.prompt is None and alone.prompt == PROMPTS[0]
 
 
+@pytest.mark.parametrize("given", [{"temperature": 0}, 3, [SamplingParams(), None]])
+def test_what_is_no_sampling_params_is_refused(llm, given) -> None:
+    with pytest.raises(RequestError, match="give a SamplingParams, or a list"):
+        llm.generate(["a", "b"], given)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["max_model_len", "block_size", "num_gpu_blocks_override", "max_num_batched_tokens", "max_num_seqs"],
+)
+@pytest.mark.parametrize("value", [0, -1, "many", 1.5])
+def test_sizes_of_the_engine_are_whole_numbers_from_1(folder, name, value) -> None:
+    with pytest.raises(RequestError, match=f"{name}={value!r} is not allowed"):
+        LLM(folder, **{name: value})
+
+
+def test_max_model_len_goes_no_further_than_the_model(folder, llm) -> None:
+    longest = llm.config.max_position_embeddings
+    with pytest.raises(RequestError, match=f"give at most {longest}"):
+        LLM(folder, device="cpu", max_model_len=longest + 1)
+    assert LLM(folder, device="cpu", max_model_len=longest).engine.max_model_len == longest
+
+
 def test_each_prompt_may_have_its_own_parameters(llm) -> None:
     params = [SamplingParams(temperature=0, max_tokens=n, ignore_eos=True) for n in (1, 2, 3, 4)]
     outputs = llm.generate(PROMPTS, params)

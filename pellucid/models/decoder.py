@@ -17,6 +17,7 @@ from pellucid.layers.linear import Linear
 from pellucid.layers.norm import Unchanged, make_norm
 from pellucid.layers.position import Rotary
 from pellucid.models.config import ModelConfig
+from pellucid.models.ids import ids_tensor
 
 
 class Decoder(nn.Module):
@@ -70,6 +71,9 @@ class Decoder(nn.Module):
 
     @torch.inference_mode()
     def logits(self, input_ids: Sequence[int] | Tensor) -> Tensor:
-        """The published head's output `[T, V]` for one sequence of ids, in one pass without a cache."""
-        ids_T = torch.as_tensor(input_ids, dtype=torch.int64, device=self.lm_head.weight.device)
+        """The published head's output `[T, V]` for one sequence of ids, in one pass without a cache.
+
+        Raises RequestError for ids that are not the vocabulary's.
+        """
+        ids_T = ids_tensor(input_ids, self.config.vocab_size, self.lm_head.weight.device)
         return self(ids_T, DenseContext([len(ids_T)], reference, device=ids_T.device))

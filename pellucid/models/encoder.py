@@ -16,6 +16,7 @@ from pellucid.layers.norm import Unchanged, make_norm
 from pellucid.layers.token_input import TokenInput
 from pellucid.models.encoder_config import EncoderConfig
 from pellucid.models.head import make_head
+from pellucid.models.ids import ids_tensor
 
 
 class Encoder(nn.Module):
@@ -66,7 +67,7 @@ class Encoder(nn.Module):
         """The published head's output for one sequence of ids: `[T, V]` for masked words and token classes,
         `[1, V]` for a sequence class, `[T, D]` for a bare encoder."""
         device = self.input.embed_tokens.weight.device
-        ids_T = torch.as_tensor(input_ids, dtype=torch.int64, device=device)
+        ids_T = ids_tensor(input_ids, self.config.vocab_size, device)
         types_T = None
         if token_type_ids is not None:
             types_T = torch.as_tensor(token_type_ids, dtype=torch.int64, device=device)

@@ -19,6 +19,7 @@ from pellucid.layers.linear import Linear
 from pellucid.layers.norm import Unchanged, make_norm
 from pellucid.layers.token_input import TokenInput
 from pellucid.models.encoder_decoder_config import EncoderDecoderConfig, StackConfig
+from pellucid.models.ids import ids_tensor
 
 
 class Stack(nn.Module):
@@ -102,8 +103,8 @@ class EncoderDecoder(nn.Module):
         `decoder_ids` begin with `config.decoder_start_token_id`.
         """
         device = self.lm_head.weight.device
-        ids_S = torch.as_tensor(encoder_ids, dtype=torch.int64, device=device)
-        ids_T = torch.as_tensor(decoder_ids, dtype=torch.int64, device=device)
+        ids_S = ids_tensor(encoder_ids, self.config.vocab_size, device)
+        ids_T = ids_tensor(decoder_ids, self.config.vocab_size, device)
         source = DenseContext([len(ids_S)], reference, device=device)
         self.encode(ids_S, source)
         return self(ids_T, DenseContext([len(ids_T)], reference, device=device, memory=source))
