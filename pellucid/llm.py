@@ -13,7 +13,8 @@ from pellucid.device import resolve_device
 from pellucid.driver import Driver
 from pellucid.engine.backend import choose_backend
 from pellucid.engine.engine import Engine
-from pellucid.errors import RequestError, TokenizerError
+from pellucid.engine.speculative_config import read_speculative_config
+from pellucid.errors import ConfigError, RequestError, TokenizerError
 from pellucid.kernels import QuantisedWeight
 from pellucid.limits import at_least_one, within_model
 from pellucid.models.checkpoint import open_checkpoint
@@ -53,6 +54,7 @@ class LLM:
         max_num_batched_tokens: int | None = None,
         max_num_seqs: int | None = None,
         use_cache: bool = True,
+        speculative_config: Mapping[str, Any] | None = None,
         skip_tokenizer_init: bool = False,
         revision: str | None = None,
         token: str | None = None,
@@ -66,6 +68,8 @@ class LLM:
         device; as many as fit by default. `max_num_batched_tokens`, `max_num_seqs`: how many tokens and
         samples one step takes, 256 and 64 by default.
         `use_cache=False` computes every token anew each step: same tokens, far more work.
+        `speculative_config`: guess several tokens a step and verify them together, by lookup
+        (`{"method": "ngram"}`) or with a smaller model (`{"model": source}`); the tokens stay the same.
 
         Raises PellucidError saying what is wrong and what to do.
         """
@@ -91,6 +95,7 @@ class LLM:
         self.block_size = block_size
         self._defaults = GenerationDefaults(checkpoint.generation)
         self.backend = choose_backend(self.device, self.model.lm_head.weight.dtype)
+        speculation = read_speculative_config(speculative_config, self._load_draft)
         self.engine = Engine(
             self.model,
             kernels=self.backend.kernels,
@@ -103,6 +108,7 @@ class LLM:
             max_num_batched_tokens=max_num_batched_tokens or MAX_NUM_BATCHED_TOKENS,
             enable_prefix_caching=enable_prefix_caching,
             use_cache=use_cache,
+            speculation=speculation,
             eos_token_ids=self._eos_token_ids(),
         )
         self._reader = PromptReader(self.tokenizer, self.config.vocab_size, self.engine.max_model_len)
@@ -200,6 +206,13 @@ class LLM:
     def default_sampling_params(self, **changes: Any) -> SamplingParams:
         """What generation_config.json says, greedy where it does not say `do_sample`, with these changes."""
         return self._defaults.params(**changes)
+
+    def _load_draft(self, source: str) -> Decoder:
+        dtype = self.model.embed_tokens.weight.dtype
+        body = load_checkpoint(open_checkpoint(source), dtype=dtype, device=self.device)
+        if not isinstance(body, Decoder):
+            raise ConfigError(f"{source} is no decoder, so it cannot make drafts")
+        return body
 
     @property
     def has_chat_template(self) -> bool:

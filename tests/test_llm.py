@@ -283,3 +283,17 @@ def test_generation_config_is_honoured_and_said(tmp_path, caplog) -> None:
 def test_an_unknown_keyword_is_an_error(folder) -> None:
     with pytest.raises(TypeError, match="max_lenght"):
         LLM(folder, max_lenght=3)
+
+
+@pytest.mark.parametrize(
+    "config", [{"method": "ngram"}, {"model": "itself", "num_speculative_tokens": 3}], ids=str
+)
+def test_drafts_change_no_text(llm, folder, config) -> None:
+    if "model" in config:
+        config = {**config, "model": str(folder)}
+    sampled = SamplingParams(temperature=1.0, seed=5, max_tokens=24, ignore_eos=True)
+    for params in (GREEDY, sampled):
+        guessing = LLM(folder, device="cpu", speculative_config=config)
+        texts = [output.outputs[0].text for output in guessing.generate(PROMPTS, params)]
+        assert texts == [output.outputs[0].text for output in llm.generate(PROMPTS, params)]
+        assert guessing.engine.totals.drafted_tokens > 0
