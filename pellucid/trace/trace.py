@@ -70,7 +70,12 @@ class Trace:
         return len(self["blocks.0.resid_pre"])
 
     def __getitem__(self, name: str) -> Tensor:
-        """A tapped value by name, `trace["blocks.3.attn.q"]` is `[T, H, K]`. KeyError lists the names."""
+        """A value by name: `blocks.3.attn.q` is `[T, H, K]` as tapped, `blocks.3.attn.pattern` the maps of
+        all heads, `[H, T, T]`, derived. KeyError lists the names."""
+        block, _, what = name.partition(".attn.")
+        if what == "pattern" and f"{block}.attn.q" in self.record.names:
+            layer = int(block.removeprefix("blocks."))
+            return torch.stack([self.attention(layer, head) for head in range(self.num_heads)])
         if name not in self.record.names:
             raise KeyError(f"{name!r} was not tapped; there are {', '.join(self.record.names)}")
         return self.record.read(name)
@@ -90,14 +95,18 @@ class Trace:
         k_T1K = self[f"{name}.k"][:, group : group + 1]
         bias_HE = self.model.attentions[layer].bias_table()
         one_head = replace(spec, num_heads=1, num_kv_heads=1)
-        pattern_1TT = reference.attention_pattern(
-            q_T1K, k_T1K, one_head, None if bias_HE is None else bias_HE[head : head + 1].cpu()
-        )
+        if bias_HE is not None:
+            bias_HE = bias_HE[head : head + 1].cpu()
         if rows is None:
-            return pattern_1TT[0]
-        for row in rows:
+            return reference.attention_pattern(q_T1K, k_T1K, one_head, bias_HE)[0]
+        found_RT = torch.zeros(len(rows), len(self))
+        for i, row in enumerate(rows):
             self._check("row", row, len(self))
-        return pattern_1TT[0, list(rows)]
+            # a causal query stands at the end of the keys it may see
+            keys = slice(row + 1) if spec.causal else slice(None)
+            pattern_11L = reference.attention_pattern(q_T1K[row : row + 1], k_T1K[keys], one_head, bias_HE)
+            found_RT[i, keys] = pattern_11L[0, 0]
+        return found_RT
 
     def attention_error(self, layer: int) -> float:
         """The largest difference between what the run's kernel put out and what the maps derived here give
@@ -114,29 +123,31 @@ class Trace:
         return float((derived_THK - self[f"{name}.z"].float()).abs().max())
 
     @torch.inference_mode()
-    def logits(self, layer: int | None = None) -> Tensor:
-        """What the head says of the residual stream after a layer (the last by default), `[T, V]` float32."""
+    def logits(self, layer: int | None = None, rows: Sequence[int] | None = None) -> Tensor:
+        """What the head says of the residual stream after a layer (the last by default) at every position, or
+        at the given ones, `[T, V]` float32."""
         layer = self.num_layers - 1 if layer is None else layer
         self._check("layer", layer, self.num_layers)
         head = self.model.lm_head.weight
-        x_TD = self[f"blocks.{layer}.resid_post"].to(head.device)
+        x_TD = self[f"blocks.{layer}.resid_post"]
+        x_TD = (x_TD if rows is None else x_TD[list(rows)]).to(head.device)
         ctx = DenseContext([len(x_TD)], reference, device=head.device)
         return self.model.head(x_TD, ctx).float().cpu()
 
-    def logit_lens(self, top: int = 1) -> LogitLens:
-        """The `top` likeliest next tokens after every layer at every position."""
+    def logit_lens(self, top: int = 1, rows: Sequence[int] | None = None) -> LogitLens:
+        """The `top` likeliest next tokens after every layer, at every position or at the given ones."""
         ids, probabilities = [], []
         for layer in range(self.num_layers):
-            best = torch.softmax(self.logits(layer), dim=-1).topk(top, dim=-1)
+            best = torch.softmax(self.logits(layer, rows), dim=-1).topk(top, dim=-1)
             ids.append(best.indices)
             probabilities.append(best.values)
         ids_LTN = torch.stack(ids)
         texts = [[[self.text_of(i) for i in row] for row in layer] for layer in ids_LTN.tolist()]
         return LogitLens(ids_LTN, torch.stack(probabilities), texts)
 
-    def next_tokens(self, top: int = 5) -> list[list[Candidate]]:
-        """For every position that was run, the likeliest next tokens of the whole model."""
-        best = torch.softmax(self.logits(), dim=-1).topk(top, dim=-1)
+    def next_tokens(self, top: int = 5, rows: Sequence[int] | None = None) -> list[list[Candidate]]:
+        """The whole model's likeliest next tokens at every position that was run, or at the given ones."""
+        best = torch.softmax(self.logits(rows=rows), dim=-1).topk(top, dim=-1)
         return [
             [Candidate(i, self.text_of(i), p) for i, p in zip(ids, probabilities, strict=True)]
             for ids, probabilities in zip(best.indices.tolist(), best.values.tolist(), strict=True)
@@ -144,7 +155,7 @@ class Trace:
 
     def steps(self, top: int = 5) -> list[list[Candidate]]:
         """The likeliest tokens of each generation step: the last prompt position, then each generated one."""
-        return self.next_tokens(top)[self.prompt_length - 1 :]
+        return self.next_tokens(top, range(self.prompt_length - 1, len(self)))
 
     def show(self) -> None:
         """Print maps, logit lens and steps in a readable form."""

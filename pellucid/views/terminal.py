@@ -60,8 +60,8 @@ def strongest(row_T: Tensor, tokens: Sequence[str], count: int = 3) -> str:
 
 def logit_lens(trace: Trace, width: int = 80) -> RenderableType:
     """What the head would have said after every layer, for as many of the last positions as fit the width."""
-    lens = trace.logit_lens()
     positions = range(max(0, len(trace) - max(1, (width - 8) // LENS_CELL)), len(trace))
+    lens = trace.logit_lens(rows=positions)
     table = Table(
         title="logit lens: the likeliest next token if the model stopped after this layer", box=None
     )
@@ -70,8 +70,8 @@ def logit_lens(trace: Trace, width: int = 80) -> RenderableType:
         table.add_column(Text(f"{clip(trace.tokens[at])} →"), no_wrap=True)
     for layer in range(trace.num_layers):
         cells = [
-            f"{clip(lens.texts_LTN[layer][at][0])} {lens.probabilities_LTN[layer, at, 0]:.2f}"
-            for at in positions
+            f"{clip(lens.texts_LTN[layer][i][0])} {lens.probabilities_LTN[layer, i, 0]:.2f}"
+            for i in range(len(positions))
         ]
         table.add_row(Text(str(layer)), *(Text(cell) for cell in cells))
     return table

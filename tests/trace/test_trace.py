@@ -66,10 +66,18 @@ def test_only_the_rows_asked_for_are_computed(pair) -> None:
     torch.testing.assert_close(trace.attention(1, 2, rows=[3, 10]), trace.attention(1, 2)[[3, 10]])
 
 
+def test_a_layers_maps_by_name(pair) -> None:
+    trace = traced(pair[1], IDS)
+    pattern_HTT = trace["blocks.1.attn.pattern"]
+    assert pattern_HTT.shape == (trace.num_heads, len(IDS), len(IDS))
+    torch.testing.assert_close(pattern_HTT[3], trace.attention(1, 3))
+
+
 def test_logit_lens_ends_in_the_models_own_logits(pair) -> None:
     ours = pair[1]
     trace = traced(ours, IDS)
     torch.testing.assert_close(trace.logits(), ours.logits(IDS), atol=1e-4, rtol=0)
+    torch.testing.assert_close(trace.logit_lens(rows=[4]).ids_LTN[:, 0], trace.logit_lens().ids_LTN[:, 4])
     lens = trace.logit_lens(top=3)
     assert lens.ids_LTN.shape == (2, len(IDS), 3)
     assert torch.equal(lens.ids_LTN[-1, :, 0], ours.logits(IDS).argmax(-1))
