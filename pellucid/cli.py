@@ -1,4 +1,5 @@
-"""The command line: `pellucid demo | run | chat | see | train | models | bench | inspect | convert`."""
+"""The command line: `pellucid demo | run | chat | see | train | bench | models | inspect | quantize |
+convert`."""
 
 import dataclasses
 import io
@@ -16,12 +17,14 @@ from pellucid.bench import bench as measure
 from pellucid.demo import BUNDLED, QUESTION
 from pellucid.demo import demo as run_demo
 from pellucid.device import available_memory, human_bytes, resolve_device
-from pellucid.errors import PellucidError, RequestError
+from pellucid.errors import ConfigError, PellucidError, RequestError
 from pellucid.llm import LLM
 from pellucid.models.catalog import catalog
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.convert import convert as convert_folder
 from pellucid.models.inspect import inspect as inspect_checkpoint
+from pellucid.models.quantise_folder import quantise_folder
+from pellucid.models.quantising import QUANTIZATIONS
 from pellucid.sampling.params import SamplingParams
 from pellucid.training import recipes
 from pellucid.views import batch_timeline, terminal
@@ -214,6 +217,20 @@ def bench(
         print_json(cost.as_dict())
         return
     show_cost(cost, Console(highlight=False))
+
+
+@app.command()
+def quantize(
+    source: Annotated[str, typer.Argument(help="Bundled name, local folder or hub id.")],
+    target: Annotated[Path, typer.Argument(help="A new folder.")],
+    quantization: Annotated[str, typer.Option("--to", help="int8 or int4.")] = "int4",
+) -> None:
+    """Write a checkpoint with its weights rounded to 8 or 4 bits; it loads as they are."""
+    if quantization not in QUANTIZATIONS:
+        raise ConfigError(f"--to {quantization!r}: allowed are {', '.join(QUANTIZATIONS)}")
+    done = quantise_folder(open_checkpoint(source), target, quantization)
+    sizes = f"{human_bytes(done.nbytes)}, {human_bytes(done.nbytes_before)} before"
+    print(f"{done.file}: {done.num_rounded} tensors rounded to {quantization}; {sizes}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -6,16 +6,20 @@ The format is a little-endian length of 8 bytes, that much JSON, and the data, w
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pellucid.errors import WeightsError
-from pellucid.models.encodings import SAFETENSORS
+from pellucid.models.encodings import SAFETENSORS, Encoding
+from pellucid.models.gguf_blocks import ENCODINGS
 from pellucid.models.json_file import read_json
 from pellucid.models.stored import StoredTensor
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+PACKED = "pellucid.packed"
+PACKINGS = {encoding.name: encoding for encoding in ENCODINGS.values() if encoding.name in ("Q8_0", "Q4_0")}
 HEADER_LIMIT = 100_000_000
 """No longer header is opened, as in the reference implementation."""
 
@@ -91,9 +95,35 @@ def read_header(file: Path) -> list[StoredTensor]:
         raise WeightsError(f"{file}: its header is not JSON ({error}); download it again") from error
     if not isinstance(header, dict):
         raise WeightsError(f"{file}: its header is no JSON object; download it again")
-    header.pop("__metadata__", None)
+    packings = _packings(header.pop("__metadata__", None), file)
     entries = [_entry(file, name, entry, 8 + length) for name, entry in header.items()]
-    return _contiguous(entries, file, 8 + length, size)
+    tensors = _contiguous(entries, file, 8 + length, size)
+    return [
+        _unpacked(tensor, packings[tensor.name]) if tensor.name in packings else tensor for tensor in tensors
+    ]
+
+
+def _packings(metadata: Any, file: Path) -> dict[str, Encoding]:
+    """Which tensors hold blocks of a GGUF packing, as `pellucid quantize` writes them."""
+    said = metadata.get(PACKED, "{}") if isinstance(metadata, dict) else "{}"
+    try:
+        return {name: PACKINGS[packing] for name, packing in json.loads(said).items()}
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise WeightsError(
+            f"{file}: its metadata's {PACKED!r} must map tensors to {' or '.join(PACKINGS)}; the header is "
+            "damaged"
+        ) from error
+
+
+def _unpacked(tensor: StoredTensor, packing: Encoding) -> StoredTensor:
+    """A tensor of bytes as what its blocks stand for."""
+    if tensor.encoding.name != "U8" or len(tensor.shape) != 2 or tensor.shape[1] % packing.nbytes:
+        raise WeightsError(
+            f"{tensor.file}: tensor {tensor.name!r} is said to be packed as {packing.name}, and holds "
+            f"{tensor.encoding.name} of shape {list(tensor.shape)}; the header is damaged"
+        )
+    shape = (tensor.shape[0], tensor.shape[1] // packing.nbytes * packing.values)
+    return replace(tensor, shape=shape, encoding=packing)
 
 
 def _entry(file: Path, name: str, entry: Any, data_start: int) -> tuple[StoredTensor, int]:

@@ -3,16 +3,17 @@
 import pytest
 import torch
 from engine.engine_runs import ask, make_engine, run
-from models.llama_folder import CONFIG, write_llama
+from models.llama_folder import CONFIG, llama_tensors, write_llama
 
 from pellucid.engine.backend import choose_backend
-from pellucid.errors import ConfigError
+from pellucid.errors import ConfigError, WeightsError
 from pellucid.kernels import QuantisedWeight, torch_ops
 from pellucid.kernels.packing import quantise, unpack
 from pellucid.layers.quantised import QuantisedEmbedding
 from pellucid.models import loading
 from pellucid.models.gguf_blocks import ENCODINGS
 from pellucid.models.loading import load_model
+from pellucid.models.quantise_folder import quantise_folder
 from pellucid.models.quantising import STORED, PackedRows, plan, stored_weights
 from pellucid.sampling.params import SamplingParams
 
@@ -77,6 +78,19 @@ def test_a_quantised_model_runs_on_the_engine_with_either_kernels(folder, kind):
         assert by_fast[key][1][0] == pytest.approx(by_torch[key][1][0], abs=0.15)
     alone = run(make_engine(model, **engines), [ask(0, IDS, params)])["0", 0]
     assert alone[:2] == by_fast["0", 0][:2]
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_a_checkpoint_saved_rounded_loads_as_what_rounding_while_loading_gives(tmp_path, kind):
+    shape = {"hidden_size": 32, "intermediate_size": 64}
+    source = write_llama(tmp_path / "whole", llama_tensors(CONFIG | shape), **shape)
+    done = quantise_folder(loading.open_checkpoint(source), tmp_path / "rounded", kind)
+    assert done.num_rounded == 16 and done.nbytes < done.nbytes_before
+    saved, rounded = load_model(tmp_path / "rounded", device="cpu"), load_model(source, quantization=kind)
+    assert formats(saved) == formats(rounded)
+    assert torch.equal(saved.logits(IDS), rounded.logits(IDS))
+    with pytest.raises(WeightsError, match="not empty"):
+        quantise_folder(loading.open_checkpoint(source), tmp_path / "rounded", kind)
 
 
 def test_auto_rounds_only_as_far_as_memory_asks(folder, monkeypatch):

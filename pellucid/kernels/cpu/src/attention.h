@@ -259,7 +259,9 @@ static Need attention_need(const void* arguments, const Step& step, int64_t, int
     const Attention& a = *static_cast<const Attention*>(arguments);
     const int64_t width = to_16(a.cache.head_size), tiles = count_tiles(a, step), spans = most_spans(a, step);
     const int64_t own = Room::floats(scores_in_span(a.cache), width) + Room::partial_floats(width);
-    const int64_t shared = share_spans(tiles, spans, workers) ? tiles * spans * Room::partial_floats(width) : 0;
+    // fewer threads may come than were asked for, and share where all of them would not
+    const bool may_share = workers > 1 && spans > 1 && tiles < 4 * workers;
+    const int64_t shared = may_share ? tiles * spans * Room::partial_floats(width) : 0;
     return {4 * static_cast<size_t>(shared), 4 * static_cast<size_t>(own)};
 }
 
