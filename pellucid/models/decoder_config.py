@@ -12,6 +12,7 @@ from pellucid.layers.position import RotaryConfig
 from pellucid.models.config import ModelConfig
 from pellucid.models.published import PublishedConfig
 
+MOST_EXPERTS = 2**16
 LAYER_TYPES = {"full_attention": False, "sliding_attention": True}
 
 
@@ -106,6 +107,14 @@ def read_decoder(
 ) -> ModelConfig:
     """The whole config; `tied`, `bos`, `eos` and `pad` hold where the published one is silent."""
     rotaries = [block.attention.rotary for block in blocks if block.attention.rotary is not None]
+    experts = [block.feed_forward.experts for block in blocks if block.feed_forward.experts is not None]
+    if sum(each.count for each in experts) > MOST_EXPERTS:
+        raise ConfigError(f"{published.where}: more than {MOST_EXPERTS} experts in all; no model has as many")
+    if any(each.chosen > each.count for each in experts):
+        raise ConfigError(
+            f"{published.where}: `num_experts_per_tok` is {experts[0].chosen}, and there are "
+            f"{experts[0].count} experts"
+        )
     return ModelConfig(
         model_type=published.model_type,
         vocab_size=published.size("vocab_size"),

@@ -10,7 +10,7 @@ from pellucid.models.decoder import Decoder
 from pellucid.models.decoder_config import read_decoder, read_heads, read_rms_norm, read_windows
 from pellucid.models.family import Family
 from pellucid.models.llama import WEIGHTS as LLAMA
-from pellucid.models.published import PublishedConfig
+from pellucid.models.published import LARGEST, PublishedConfig
 from pellucid.models.rotary_dialects import read_rotary
 
 
@@ -22,7 +22,7 @@ def read_config(published: PublishedConfig) -> ModelConfig:
     bias = published.get("attention_bias", bool, False)
     rotary = read_rotary(published, heads.dim, max_length)
     feed_forward = read_geglu(published)
-    scale = published.get("query_pre_attn_scalar", float, 256.0) ** -0.5
+    scale = published.within("query_pre_attn_scalar", 0, LARGEST, 256.0) ** -0.5
     soft_cap = published.optional("attn_logit_softcapping", float, 50.0)
     sliding = [layer % 2 == 0 for layer in range(published.size("num_hidden_layers"))]
     window = published.optional("sliding_window", int, 4096)

@@ -13,7 +13,7 @@ from pellucid.models.decoder_config import read_decoder, read_heads, read_rms_no
 from pellucid.models.family import Family
 from pellucid.models.gemma2 import WEIGHTS as GEMMA2
 from pellucid.models.gemma2 import one_more, read_geglu
-from pellucid.models.published import PublishedConfig
+from pellucid.models.published import LARGEST, PublishedConfig
 from pellucid.models.rotary_dialects import rotary_from
 
 
@@ -48,7 +48,7 @@ def read_config(published: PublishedConfig) -> ModelConfig:
     bias = published.get("attention_bias", bool, False)
     everywhere, nearby = read_rotaries(published, heads.dim, max_length)
     feed_forward = read_geglu(published)
-    scale = published.get("query_pre_attn_scalar", float, 256.0) ** -0.5
+    scale = published.within("query_pre_attn_scalar", 0, LARGEST, 256.0) ** -0.5
     pattern = published.size("sliding_window_pattern", 6)
     sliding = [(layer + 1) % pattern != 0 for layer in range(published.size("num_hidden_layers"))]
     window = published.optional("sliding_window", int, 4096)

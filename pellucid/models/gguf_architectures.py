@@ -48,7 +48,8 @@ def _decoder(h: GGUFHeader, model_type: str) -> Fields:
 
 
 def _head_dim(h: GGUFHeader) -> int:
-    return h.whole("attention.key_length") or h.size("embedding_length") // h.size("attention.head_count")
+    said = h.whole("attention.key_length")
+    return said or max(1, h.size("embedding_length") // h.size("attention.head_count"))
 
 
 def _rope(h: GGUFHeader) -> Fields:

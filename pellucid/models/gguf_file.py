@@ -79,7 +79,7 @@ class _Reader:
         for i in range(num_values):
             self._doing = f"metadata entry {i} of {num_values}"
             key = self._string()
-            self._doing = f"metadata `{key}`"
+            self._doing = f"metadata {key!r}"
             metadata[key] = self._value(self._number("I"))
         described = [self._tensor(i, num_tensors) for i in range(num_tensors)]
         alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)

@@ -22,7 +22,7 @@ def read_config(published: PublishedConfig) -> ModelConfig:
     by_layer = published.get("scale_attn_by_inverse_layer_idx", bool, False)
     norm = NormConfig(kind="layer_norm", eps=published.get("layer_norm_epsilon", float, 1e-5))
     feed_forward = FeedForwardConfig(
-        size=published.optional("n_inner", int) or 4 * hidden_size,
+        size=published.size("n_inner", 4 * hidden_size),
         activation=published.activation("activation_function", "gelu_new"),
         gated=False,
         bias=True,

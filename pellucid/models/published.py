@@ -93,6 +93,21 @@ ARITHMETIC: dict[str, tuple[object, ...]] = {
 }
 
 
+# No model is nearly as large; what is written down larger is damage, and would only run out of memory.
+LARGEST = 2**24
+FARTHEST = 1e30
+MOST = (
+    ("layer", 1024),
+    ("expert", 1024),
+    ("head", 2**16),
+    ("kv", 2**16),
+    ("image", 4096),
+    ("patch", 4096),
+    ("channels", 4096),
+)
+"""Limits of what has this word in its name."""
+
+
 class PublishedConfig:
     """A config.json being read. Every error names the field, what it holds and what is allowed."""
 
@@ -126,8 +141,18 @@ class PublishedConfig:
     def size(self, name: str, default: int | None = None) -> int:
         """A positive whole number."""
         value = self.need(name, int) if default is None else self.get(name, int, default)
-        if value < 1:
-            raise ConfigError(f"{self.where}: `{name}` is {value}; it must be at least 1")
+        most = next((limit for word, limit in MOST if word in name), LARGEST)
+        if not 1 <= value <= most:
+            raise ConfigError(f"{self.where}: `{name}` is {value}; it must be from 1 to {most}")
+        return value
+
+    def within(self, name: str, low: float, high: float, default: float | None = None) -> float:
+        """A number above `low` and at most `high`."""
+        value = self.need(name, float) if default is None else self.get(name, float, default)
+        if not low < value <= high:
+            raise ConfigError(
+                f"{self.where}: `{name}` is {value}; it must be above {low:g} and at most {high:g}"
+            )
         return value
 
     def heads(self, total_name: str, kv_name: str, kv_missing: int | None = None) -> tuple[int, int]:
@@ -196,7 +221,9 @@ class PublishedConfig:
                 )
 
     def _checked(self, name: str, value: Any, kind: type[Value]) -> Value:
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+            if not -FARTHEST < value < FARTHEST:
+                raise ConfigError(f"{self.where}: `{name}` is {value!r}; it must be a finite number")
             return float(value)  # type: ignore[return-value]  # kind is float here
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise ConfigError(f"{self.where}: `{name}` is {value!r}; it must be of type {kind.__name__}")

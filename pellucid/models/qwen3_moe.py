@@ -19,8 +19,7 @@ from pellucid.models.rotary_dialects import read_rotary
 def read_feed_forwards(published: PublishedConfig) -> list[FeedForwardConfig]:
     """Each layer's network: experts in every `decoder_sparse_step`th layer but the `mlp_only_layers`."""
     dense = read_gated_feed_forward(published)
-    newer = published.optional("num_local_experts", int)
-    count = published.size("num_experts", 128) if newer is None else newer
+    count = published.size("num_local_experts", published.size("num_experts", 128))
     experts = ExpertsConfig(
         count=count,
         chosen=published.size("num_experts_per_tok", 8),

@@ -11,6 +11,9 @@ from pellucid.models.published import PublishedConfig
 NAMES = {"su": "longrope", "none": "default", "ntk": "dynamic"}
 """Rope types that are published under names which are not our own."""
 
+MOST_FACTOR = 1e6
+"""Far more than any published scaling, and little enough to count with."""
+
 
 def read_rotary(
     published: PublishedConfig,
@@ -60,7 +63,7 @@ def rotary_from(
         raise ConfigError(
             f"{rope.where}: the rope type is {kind!r}; supported are {', '.join(READERS)} and su"
         )
-    base: dict[str, Any] = {"theta": rope.need("rope_theta", float), "dim": dim, "scaling": kind}
+    base: dict[str, Any] = {"theta": rope.within("rope_theta", 1, 1e15), "dim": dim, "scaling": kind}
     config = RotaryConfig(**base, **READERS[kind](rope, dim, max_length))
     rope.refuse_unread()
     return config
@@ -71,49 +74,57 @@ def _default(rope: PublishedConfig, dim: int, max_length: int) -> dict[str, Any]
 
 
 def _linear(rope: PublishedConfig, dim: int, max_length: int) -> dict[str, Any]:
-    return {"factor": rope.need("factor", float)}
+    return {"factor": rope.within("factor", 0, MOST_FACTOR)}
 
 
 def _dynamic(rope: PublishedConfig, dim: int, max_length: int) -> dict[str, Any]:
-    return {"factor": rope.need("factor", float), "original_max_position_embeddings": max_length}
+    return {"factor": rope.within("factor", 0, MOST_FACTOR), "original_max_position_embeddings": max_length}
 
 
 def _llama3(rope: PublishedConfig, dim: int, max_length: int) -> dict[str, Any]:
     return {
-        "factor": rope.need("factor", float),
+        "factor": rope.within("factor", 0, MOST_FACTOR),
         "original_max_position_embeddings": rope.size("original_max_position_embeddings", max_length),
-        "low_freq_factor": rope.need("low_freq_factor", float),
-        "high_freq_factor": rope.need("high_freq_factor", float),
+        "low_freq_factor": rope.within("low_freq_factor", 0, MOST_FACTOR),
+        "high_freq_factor": rope.within("high_freq_factor", 0, MOST_FACTOR),
     }
 
 
 def _yarn(rope: PublishedConfig, dim: int, max_length: int) -> dict[str, Any]:
     original = rope.size("original_max_position_embeddings", max_length)
-    factor = rope.get("factor", float, max_length / original)
-    mscale, mscale_all = rope.optional("mscale", float), rope.optional("mscale_all_dim", float)
+    factor = rope.within("factor", 0, MOST_FACTOR, max_length / original)
+    mscale, mscale_all = rope.get("mscale", float, 0.0), rope.get("mscale_all_dim", float, 0.0)
 
     def growth(scale: float) -> float:
         return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
 
-    attention = growth(mscale) / growth(mscale_all) if mscale and mscale_all else growth(1.0)
+    both = mscale > 0 and mscale_all > 0
+    attention = growth(mscale) / growth(mscale_all) if both else growth(1.0)
     return {
         "factor": factor,
         "original_max_position_embeddings": original,
-        "attention_factor": rope.get("attention_factor", float, attention),
-        "beta_fast": rope.get("beta_fast", float, 32.0) or 32.0,
-        "beta_slow": rope.get("beta_slow", float, 1.0) or 1.0,
+        "attention_factor": rope.within("attention_factor", 0, MOST_FACTOR, attention),
+        "beta_fast": _beta(rope, "beta_fast", 32.0),
+        "beta_slow": _beta(rope, "beta_slow", 1.0),
         "truncate": rope.get("truncate", bool, True),
     }
 
 
+def _beta(rope: PublishedConfig, name: str, default: float) -> float:
+    """0 stands for the default."""
+    return rope.within(name, 0, MOST_FACTOR) if rope.get(name, float, 0.0) else default
+
+
 def _longrope(rope: PublishedConfig, dim: int, max_length: int) -> dict[str, Any]:
     original = rope.size("original_max_position_embeddings", max_length)
-    factor = rope.get("factor", float, max_length / original)
+    factor = rope.within("factor", 0, MOST_FACTOR, max_length / original)
+    if original < 2:
+        raise ConfigError(f"{rope.where}: `original_max_position_embeddings` is 1; it must be at least 2")
     attention = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
     return {
         "factor": factor,
         "original_max_position_embeddings": original,
-        "attention_factor": rope.get("attention_factor", float, attention),
+        "attention_factor": rope.within("attention_factor", 0, MOST_FACTOR, attention),
         "short_factor": _factors(rope, "short_factor", dim),
         "long_factor": _factors(rope, "long_factor", dim),
     }
@@ -121,8 +132,11 @@ def _longrope(rope: PublishedConfig, dim: int, max_length: int) -> dict[str, Any
 
 def _factors(rope: PublishedConfig, name: str, dim: int) -> tuple[float, ...]:
     factors = rope.need(name, list)
-    if len(factors) != dim // 2 or not all(isinstance(f, int | float) for f in factors):
-        raise ConfigError(f"{rope.where}: `{name}` must be a list of {dim // 2} numbers, one for each pair")
+    numbers = [f for f in factors if isinstance(f, int | float) and 0 < f <= MOST_FACTOR]
+    if len(factors) != dim // 2 or len(numbers) != len(factors):
+        raise ConfigError(
+            f"{rope.where}: `{name}` must be a list of {dim // 2} positive numbers, one for each pair"
+        )
     return tuple(float(f) for f in factors)
 
 
