@@ -19,7 +19,10 @@ lint: .venv/.test
 	$(BIN)/mypy
 
 bench: .venv/.test
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/tap_cost.py
+	$(BIN)/python benchmarks/loading_memory.py
+	$(BIN)/python benchmarks/engine_overhead.py
+	$(BIN)/python benchmarks/throughput.py --requests 16
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
