@@ -32,11 +32,16 @@ def resolve_dtype(name: str | torch.dtype, published: str | None) -> torch.dtype
     """
     if isinstance(name, torch.dtype):
         name = str(name).removeprefix("torch.")
-    wanted = (published or "float32") if name == "auto" else name
+    wanted = (published or "float32") if name == "auto" else str(name)
     wanted = SHORT_NAMES.get(wanted, wanted)
     if wanted not in DTYPES:
         near = difflib.get_close_matches(wanted, DTYPES, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
+        if name == "auto":
+            allowed = ", ".join(DTYPES)
+            raise ConfigError(
+                f"the model's config says `dtype` {wanted!r}{hint}; pass another as dtype: {allowed}"
+            )
         raise ConfigError(f"dtype {wanted!r}{hint}: allowed are auto, {', '.join(DTYPES)}")
     return DTYPES[wanted]
 

@@ -10,7 +10,6 @@ from pellucid.answer import Answer, Beams
 from pellucid.engine.batch import Batch
 from pellucid.engine.engine import Engine
 from pellucid.engine.request import Request
-from pellucid.errors import RequestError
 from pellucid.layers.context import ForwardContext
 from pellucid.outputs import Piece
 from pellucid.prompts import ReadPrompt
@@ -64,7 +63,7 @@ class Driver:
         try:
             for one in each:
                 begun.append(one())
-        except RequestError:
+        except BaseException:
             for one_begun in begun:
                 self._forget(one_begun)
             raise

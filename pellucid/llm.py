@@ -22,7 +22,7 @@ from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_checkpoint
 from pellucid.models.quantising import stored_weights
 from pellucid.outputs import BeamSearchOutput, Piece, RequestOutput
-from pellucid.prompts import Prompt, PromptReader, ReadPrompt, as_prompts
+from pellucid.prompts import Message, Prompt, PromptReader, ReadPrompt, as_conversations, as_prompts
 from pellucid.sampling.defaults import GenerationDefaults, in_words
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
 from pellucid.trace.record import Record
@@ -32,9 +32,6 @@ from pellucid.views import terminal
 log = logging.getLogger(__name__)
 
 MAX_NUM_SEQS, MAX_NUM_BATCHED_TOKENS = 64, 256
-
-Message = Mapping[str, Any]
-"""`{"role": "user", "content": "..."}`, with whatever else the checkpoint's template reads."""
 
 
 class LLM:
@@ -143,7 +140,7 @@ class LLM:
         Several streams may be under way at once; they share the engine's steps.
         """
         read = self._reader.read(prompt)
-        return self._driver.stream(read, sampling_params or self.default_sampling_params())
+        return self._driver.stream(read, *self._params_for(sampling_params, 1))
 
     def chat(
         self,
@@ -159,8 +156,7 @@ class LLM:
         Earlier turns that the prefix cache still holds are not computed again. Raises TokenizerError where
         the checkpoint has no template.
         """
-        many = [messages] if messages and isinstance(messages[0], Mapping) else messages
-        read = [self._render(m, tools, template_variables) for m in many]  # type: ignore[arg-type]  # checked there
+        read = [self._render(one, tools, template_variables) for one in as_conversations(messages)]
         each = self._params_for(sampling_params, len(read))
         return self._finish(read, each, use_tqdm)
 
@@ -173,13 +169,16 @@ class LLM:
         **template_variables: Any,
     ) -> Generator[Piece, None, None]:
         """Answer one conversation, a piece at a time as it is made."""
-        read = self._render(messages, tools, template_variables)
-        return self._driver.stream(read, sampling_params or self.default_sampling_params())
+        (one,) = as_conversations([messages])
+        read = self._render(one, tools, template_variables)
+        return self._driver.stream(read, *self._params_for(sampling_params, 1))
 
     def beam_search(
         self, prompts: Prompt | Sequence[Prompt], params: BeamSearchParams
     ) -> list[BeamSearchOutput]:
         """The `beam_width` likeliest texts found for each prompt; beams share what they have in common."""
+        if not isinstance(params, BeamSearchParams):
+            raise RequestError(f"params is {params!r}; give BeamSearchParams(beam_width=4, max_tokens=64)")
         several = [self._reader.read(prompt) for prompt in as_prompts(prompts)]
         searches = self._driver.begin([partial(self._driver.search, read, params) for read in several])
         self._driver.run(searches)
@@ -194,7 +193,12 @@ class LLM:
         they say instead.
         """
         read = self._reader.read(prompt)
-        params = sampling_params or SamplingParams(temperature=0.0, max_tokens=max(1, max_tokens))
+        greedy = SamplingParams(temperature=0.0, max_tokens=max_tokens or 1)
+        (params,) = self._params_for(sampling_params or greedy, 1)
+        if params.n > 1:
+            raise RequestError(
+                f"a trace is of one sample, and n={params.n}: give n=1, and another seed for another"
+            )
         record = Record()
         answer = self._driver.answer(read, params, record)
         self._driver.run([answer])

@@ -14,6 +14,10 @@ Prompt = str | Sequence[int] | np.ndarray | torch.Tensor | Mapping[str, Any]
 """A text, its token ids, or `{"prompt": text}` or `{"prompt_token_ids": ids}`. Ids are a list or an array."""
 
 
+Message = Mapping[str, Any]
+"""`{"role": "user", "content": "..."}`, with whatever else the checkpoint's template reads."""
+
+
 @dataclass(frozen=True)
 class ReadPrompt:
     """A prompt as text, where it was one, and as ids."""
@@ -94,6 +98,23 @@ def as_prompts(given: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:
             "each a text or {'prompt_token_ids': [1, 2, 3]}"
         )
     return [listed] if listed and isinstance(listed[0], int | float | np.integer) else listed
+
+
+def as_conversations(given: Sequence[Message] | Sequence[Sequence[Message]]) -> list[Sequence[Message]]:
+    """One conversation as a list of one. Raises RequestError for what is no list of messages."""
+    many = (
+        [given]
+        if not isinstance(given, list | tuple) or not given or isinstance(given[0], Mapping)
+        else given
+    )
+    for messages in many:
+        listed = isinstance(messages, list | tuple) and len(messages) > 0
+        if not listed or not all(isinstance(message, Mapping) for message in messages):
+            raise RequestError(
+                f"the conversation {messages!r} cannot be read; give messages, at least one, like "
+                "[{'role': 'user', 'content': 'What is AI?'}]"
+            )
+    return list(many)  # what else it could be was ruled out
 
 
 def as_list(given: Any) -> Any:

@@ -190,6 +190,26 @@ def test_chat_applies_the_template_and_reuses_earlier_turns(llm) -> None:
     assert [o.outputs[0].text for o in many] == [first.outputs[0].text, second.outputs[0].text]
 
 
+@pytest.mark.parametrize(
+    "messages", [None, [], "hello", [[]], [3], [["a"]], {"role": "user", "content": "a"}]
+)
+def test_what_is_no_conversation_is_refused(llm, messages) -> None:
+    with pytest.raises(RequestError, match=r"the conversation .* cannot be read"):
+        llm.chat(messages)
+
+
+def test_calls_with_parameters_of_another_kind_leave_nothing_behind(llm) -> None:
+    with pytest.raises(RequestError, match="give BeamSearchParams"):
+        llm.beam_search("The cat", GREEDY)
+    with pytest.raises(RequestError, match="give a SamplingParams"):
+        llm.stream("The cat", BeamSearchParams(beam_width=2, max_tokens=4))
+    with pytest.raises(RequestError, match="max_tokens=-1"):
+        llm.trace("The cat", max_tokens=-1)
+    with pytest.raises(RequestError, match="a trace is of one sample"):
+        llm.trace("The cat", sampling_params=SamplingParams(n=2))
+    assert not llm.engine.has_work
+
+
 def test_without_a_template_chat_says_what_to_do(tmp_path) -> None:
     llm = LLM(write_checkpoint(tmp_path, template=None), device="cpu")
     with pytest.raises(TokenizerError, match="no chat template; use generate"):

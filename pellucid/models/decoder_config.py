@@ -51,12 +51,12 @@ def read_heads(
 
 def read_rms_norm(published: PublishedConfig, eps: float) -> NormConfig:
     """The RMS norm of the whole body; `eps` holds where the config is silent."""
-    return NormConfig(kind="rms_norm", eps=published.get("rms_norm_eps", float, eps))
+    return NormConfig(kind="rms_norm", eps=published.within("rms_norm_eps", 0, 1, eps))
 
 
 def read_layer_norm(published: PublishedConfig, eps: float) -> NormConfig:
     """The layer norm of the whole body; `eps` holds where the config is silent."""
-    return NormConfig(kind="layer_norm", eps=published.get("layer_norm_eps", float, eps))
+    return NormConfig(kind="layer_norm", eps=published.within("layer_norm_eps", 0, 1, eps))
 
 
 def read_gated_feed_forward(published: PublishedConfig, *, bias: bool = False) -> FeedForwardConfig:

@@ -196,6 +196,36 @@ def test_a_wrong_dtype_name(folder) -> None:
         load_model(folder, dtype="bflot16")
 
 
+def test_a_config_whose_dtype_weights_cannot_have(folder) -> None:
+    write_config(folder, torch_dtype="int8")
+    with pytest.raises(ConfigError, match=r"config says `dtype` 'int8'.*pass another"):
+        load_model(folder)
+    load_model(folder, dtype="float32", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("vocab_size", 10**30),
+        ("hidden_size", 2**31),
+        ("num_hidden_layers", 10**6),
+        ("rms_norm_eps", -1e-6),
+        ("rms_norm_eps", float("inf")),
+        ("rope_theta", 0),
+        ("rope_theta", float("nan")),
+    ],
+)
+def test_numbers_no_model_has(folder, name, value) -> None:
+    write_config(folder, **{name: value})
+    assert f"`{name}` is {value}"[:40] in refused(folder, ConfigError)
+
+
+@pytest.mark.parametrize("factor", [0, -2.0, float("inf")])
+def test_a_rope_factor_no_model_has(folder, factor) -> None:
+    write_config(folder, rope_scaling={"type": "linear", "factor": factor})
+    assert "rope settings: `factor`" in refused(folder, ConfigError)
+
+
 def test_not_enough_memory_says_what_would_fit(folder, monkeypatch) -> None:
     monkeypatch.setattr(loading, "available_memory", lambda device: 12_000)
     message = refused(folder, OutOfMemoryError, device="cpu")
