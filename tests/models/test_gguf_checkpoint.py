@@ -9,6 +9,7 @@ from gguf_writing import gguf_tensors, packed, write_gguf
 from parity.checkpoints import make
 from safetensors.torch import load_file, save_file
 
+from pellucid import LLM, SamplingParams
 from pellucid.errors import ConfigError, TokenizerError, WeightsError
 from pellucid.kernels.packing import unpack
 from pellucid.models.checkpoint import open_checkpoint
@@ -148,6 +149,16 @@ def test_tokenizer_and_template_come_from_the_file(llama, tmp_path) -> None:
     tokenizer = open_checkpoint(write_gguf(llama, tmp_path / "m.gguf", **template)).tokenizer()
     assert tokenizer.token(5) == "▁word2"
     assert tokenizer.chat_template.render([{"role": "user", "content": "hi"}]) == "hi!"
+
+
+def test_llm_opens_a_file(llama, tmp_path) -> None:
+    llm = LLM(write_gguf(llama, tmp_path / "m.gguf"), device="cpu")
+    params = SamplingParams(temperature=0, max_tokens=4, ignore_eos=True)
+    (output,) = llm.generate(["word1 word2"], params)
+    ids = output.prompt_token_ids
+    for _ in range(4):
+        ids = [*ids, int(llm.model.logits(ids)[-1].argmax())]
+    assert output.outputs[0].token_ids == ids[len(output.prompt_token_ids) :]
 
 
 def test_a_vocabulary_alone_is_no_model(test_data) -> None:
