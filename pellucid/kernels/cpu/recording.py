@@ -142,6 +142,8 @@ def _add(recorder: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str,
 
 def _mul(recorder: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     x, factor = args
+    if isinstance(factor, Tensor) and factor.dim() == 0 and storage(factor) not in recorder.buffers:
+        factor = factor.item()  # a constant: what depends on a step has rows
     if not _float_rows(x) or not isinstance(factor, int | float):
         raise NotCapturable(f"{func} of other than a float32 matrix and a number")
     out = torch.empty(x.shape)
