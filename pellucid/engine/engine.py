@@ -181,7 +181,6 @@ class Engine:
         outputs = self._end_overdue(self._recorder.begin())
         plan = self.scheduler.schedule()
         if not plan.shares:
-            assert not self.scheduler.waiting, "requests wait and nothing can move: the scheduler is wrong"
             return outputs
         self._drafter.propose(plan)
         pieces = [piece_of(share) for share in plan.shares]

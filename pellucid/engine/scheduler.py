@@ -150,6 +150,11 @@ class Scheduler:
         self._leave_old_regimes(plan)
         budget = self._continue(plan)
         budget = self._admit(plan, budget)
+        while not plan.shares and self.waiting:
+            # beams that wait for one of theirs hold what the first in the queue lacks; the worst ranked yield
+            assert self.running, "a request waits that fits into an empty engine"
+            self._preempt_worst(plan)
+            budget = self._admit(plan, budget)
         if self.config.num_speculative_tokens:
             self._make_room_for_drafts(plan, budget)
         return plan
@@ -190,12 +195,15 @@ class Scheduler:
     def _preempt_for(self, sample: Sample, end: int, plan: Plan) -> bool:
         """Preempt from the worst rank up until the sample has the blocks it needs; False if it had to go."""
         while sample.table.lacks(sample.num_computed, end) + _lacks_memory(sample) > self.pool.num_free:
-            victim = self.running[-1]
-            self.preempt(victim)
-            plan.preempted.append(victim)
-            if victim is sample:
+            if self._preempt_worst(plan) is sample:
                 return False
         return True
+
+    def _preempt_worst(self, plan: Plan) -> Sample:
+        victim = self.running[-1]
+        self.preempt(victim)
+        plan.preempted.append(victim)
+        return victim
 
     def _admit(self, plan: Plan, budget: int) -> int:
         seats = self._seats_free()

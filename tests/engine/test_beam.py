@@ -116,3 +116,19 @@ def test_a_search_can_be_aborted_and_one_that_cannot_fit_is_refused():
     assert engine.scheduler.pool.num_in_use == 0 and not engine.has_work
     with pytest.raises(RequestError, match="3 beams may need 18 blocks of 4 tokens, and the cache has 16"):
         engine.add(ask("b", PROMPT, BeamSearchParams(beam_width=3, max_tokens=17)))
+
+
+def test_beams_that_wait_for_one_of_theirs_yield_to_a_request_of_better_rank(ours):
+    params = BeamSearchParams(beam_width=4, max_tokens=12)
+    alone = search_ours(run(make_engine(ours, eos_token_ids=()), [ask("a", PROMPT, params)]))
+    engine = make_engine(ours, eos_token_ids=(), max_num_seqs=4, max_num_batched_tokens=8)
+    urgent = SamplingParams(n=4, temperature=1.0, seed=1, max_tokens=5)
+
+    def disturb(number):
+        if number == 5:
+            engine.scheduler.preempt(engine.scheduler.running[-1])
+            engine.add(ask("urgent", PROMPT, urgent, priority=-1))
+
+    said = run(engine, [ask("a", PROMPT, params)], before_step=disturb)
+    assert [t for t, _ in search_ours(said, "a")] == [t for t, _ in alone]
+    assert len(search_ours(said, "urgent")) == 4
