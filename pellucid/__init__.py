@@ -17,6 +17,7 @@ from pellucid.outputs import BeamSearchOutput, CompletionOutput, Piece, RequestO
 from pellucid.report import Report
 from pellucid.sampling.logprobs import Logprob
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
+from pellucid.text_to_text import summarize, translate
 from pellucid.trace.trace import Trace
 
 __version__ = "0.1.0"
@@ -42,4 +43,6 @@ __all__ = [
     "WeightsError",
     "demo",
     "load_model",
+    "summarize",
+    "translate",
 ]

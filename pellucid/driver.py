@@ -15,6 +15,7 @@ from pellucid.outputs import Piece
 from pellucid.prompts import ReadPrompt
 from pellucid.sampling.bad_words import bad_word_ids
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
+from pellucid.sampling.rules import LastIs, Rule
 from pellucid.text import Tokenizer
 from pellucid.trace.record import Record, TracingContext, Watched
 
@@ -43,6 +44,8 @@ class Driver:
                 whole_prompt=record is not None,
                 on_token=answer.on_token,
                 bad_word_ids=bad_word_ids(params, self.tokenizer),
+                source=read.source,
+                rules=rules_for(read, params.max_tokens),
             )
         )
         self._unfinished[request_id] = answer
@@ -53,7 +56,15 @@ class Driver:
     def search(self, read: ReadPrompt, params: BeamSearchParams) -> Beams:
         """Begin a beam search. Raises RequestError."""
         beams = Beams(str(next(self._numbers)), read, self.tokenizer)
-        self.engine.add(Request(id=beams.request_id, prompt_token_ids=read.token_ids, params=params))
+        self.engine.add(
+            Request(
+                id=beams.request_id,
+                prompt_token_ids=read.token_ids,
+                params=params,
+                source=read.source,
+                rules=rules_for(read, params.max_tokens),
+            )
+        )
         self._unfinished[beams.request_id] = beams
         return beams
 
@@ -116,3 +127,10 @@ class Driver:
                 first, end = batch.query_starts_N1[i : i + 2].tolist()
                 watched.append(Watched(record, slice(first, end), piece.start))
         return TracingContext(inside, watched) if watched else inside
+
+
+def rules_for(read: ReadPrompt, max_tokens: int | None) -> tuple[Rule, ...]:
+    """The prompt's rules, with the end that is forced on an answer that reaches its longest length."""
+    if read.last_token_id is None or max_tokens is None:
+        return read.rules
+    return (*read.rules, LastIs(read.last_token_id, max_tokens))

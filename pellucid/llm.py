@@ -12,19 +12,38 @@ import torch
 from pellucid.device import resolve_device
 from pellucid.driver import Driver
 from pellucid.engine.backend import choose_backend
+from pellucid.engine.encoder_decoder_runner import EncoderDecoderRunner
 from pellucid.engine.engine import Engine
 from pellucid.engine.speculative_config import read_speculative_config
 from pellucid.errors import ConfigError, RequestError, TokenizerError
-from pellucid.kernels import QuantisedWeight
+from pellucid.images import Picture
+from pellucid.kernels import QuantisedWeight, torch_ops
 from pellucid.limits import at_least_one, within_model
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.decoder import Decoder
+from pellucid.models.encoder_decoder import EncoderDecoder
 from pellucid.models.loading import load_checkpoint
 from pellucid.models.quantising import stored_weights
 from pellucid.outputs import BeamSearchOutput, Piece, RequestOutput
-from pellucid.prompts import Message, Prompt, PromptReader, ReadPrompt, as_conversations, as_prompts
+from pellucid.prompts import (
+    Message,
+    Prompt,
+    PromptReader,
+    ReadPrompt,
+    SourceReader,
+    as_conversations,
+    as_prompts,
+)
 from pellucid.sampling.defaults import GenerationDefaults, in_words
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
+from pellucid.tasks.outputs import (
+    ClassificationRequestOutput,
+    EmbeddingRequestOutput,
+    FilledMask,
+    TokenClassificationRequestOutput,
+)
+from pellucid.tasks.tasks import Tasks
+from pellucid.tasks.writing import source_reader
 from pellucid.trace.record import Record
 from pellucid.trace.trace import Trace
 from pellucid.views import terminal
@@ -81,23 +100,30 @@ class LLM:
         self.name = checkpoint.source.name
         self.device = resolve_device(device)
         body = load_checkpoint(checkpoint, dtype=dtype, device=self.device, quantization=quantization)
-        if not isinstance(body, Decoder):
-            raise RequestError(
-                f"{self.name}: a {checkpoint.config.model_type} is no decoder; nothing comes next in it"
-            )
-        within_model(max_model_len, body.config.max_position_embeddings, self.name)
-        self.model = body
-        self.config = body.config
-        self.tokenizer = None if skip_tokenizer_init else checkpoint.tokenizer()
-        self.block_size = block_size
+        self.model: Any = body  # whichever of the four it is
+        self.config: Any = body.config
+        self.folder = checkpoint.source.path
+        reads_text = body.config.vocab_size is not None and not skip_tokenizer_init
+        self.tokenizer = checkpoint.tokenizer() if reads_text else None
+        self.tasks = Tasks(body, self.tokenizer, self.folder, torch_ops, self.name)
+        self.generation = checkpoint.generation
         self._defaults = GenerationDefaults(checkpoint.generation)
-        self.backend = choose_backend(self.device, self.model.lm_head.weight.dtype)
+        self._writes = isinstance(body, Decoder | EncoderDecoder)
+        if not isinstance(body, Decoder | EncoderDecoder):
+            log.info("%s: a %s, which writes no text", self.name, self.config.model_type)
+            return
+        within_model(max_model_len, body.config.max_position_embeddings, self.name)
+        self.block_size = block_size
+        self.backend = choose_backend(self.device, body.lm_head.weight.dtype)
+        encodes = isinstance(body, EncoderDecoder)
         speculation = read_speculative_config(speculative_config, self._load_draft)
+        if encodes and speculative_config:
+            raise ConfigError(f"{self.name}: speculative_config is for decoders; leave it out")
         self.engine = Engine(
-            self.model,
+            body,
             kernels=self.backend.kernels,
-            make_runner=self.backend.make_runner,
-            kv_dtype=self.backend.kv_dtype(self.model.lm_head.weight),
+            make_runner=EncoderDecoderRunner if encodes else self.backend.make_runner,
+            kv_dtype=self.backend.kv_dtype(body.lm_head.weight),
             block_size=block_size,
             num_blocks=num_gpu_blocks_override,
             max_model_len=max_model_len,
@@ -108,7 +134,11 @@ class LLM:
             speculation=speculation,
             eos_token_ids=self._eos_token_ids(),
         )
-        self._reader = PromptReader(self.tokenizer, self.config.vocab_size, self.engine.max_model_len)
+        self._reader: PromptReader | SourceReader = PromptReader(
+            self.tokenizer, body.config.vocab_size, self.engine.max_model_len
+        )
+        if isinstance(body, EncoderDecoder):
+            self._reader = source_reader(body.config, self.tokenizer, checkpoint.generation)
         self._driver = Driver(self.engine, self.tokenizer)
         log.info("%s on %s; %s", self.name, self.backend.name, self.engine.cache_size.describe())
         if checkpoint.generation:
@@ -127,6 +157,7 @@ class LLM:
         One SamplingParams for all, or a list as long as the prompts; None is what generation_config.json
         says. Raises RequestError for a prompt or parameter that cannot be served, before anything runs.
         """
+        self._must_write("generate")
         several = as_prompts(prompts)
         each = self._params_for(sampling_params, len(several))
         read = [self._reader.read(prompt) for prompt in several]
@@ -139,6 +170,7 @@ class LLM:
 
         Several streams may be under way at once; they share the engine's steps.
         """
+        self._must_write("stream")
         read = self._reader.read(prompt)
         return self._driver.stream(read, *self._params_for(sampling_params, 1))
 
@@ -179,10 +211,9 @@ class LLM:
         """The `beam_width` likeliest texts found for each prompt; beams share what they have in common."""
         if not isinstance(params, BeamSearchParams):
             raise RequestError(f"params is {params!r}; give BeamSearchParams(beam_width=4, max_tokens=64)")
+        self._must_write("beam_search")
         several = [self._reader.read(prompt) for prompt in as_prompts(prompts)]
-        searches = self._driver.begin([partial(self._driver.search, read, params) for read in several])
-        self._driver.run(searches)
-        return [search.output() for search in searches]
+        return self.search(several, params)
 
     def trace(
         self, prompt: Prompt, max_tokens: int = 0, sampling_params: SamplingParams | None = None
@@ -192,6 +223,8 @@ class LLM:
         Other requests of the same step run at full speed. With `sampling_params` the tokens are chosen as
         they say instead.
         """
+        if not isinstance(self.model, Decoder):
+            raise RequestError(f"{self.name}: trace looks into decoders; this is a {self.config.model_type}")
         read = self._reader.read(prompt)
         greedy = SamplingParams(temperature=0.0, max_tokens=max_tokens or 1)
         (params,) = self._params_for(sampling_params or greedy, 1)
@@ -206,6 +239,42 @@ class LLM:
         generated = output.outputs[0].token_ids if max_tokens or sampling_params else []
         ids = read.token_ids + generated
         return Trace(self.model, record, ids, len(read.token_ids), self.text_of, terminal.show)
+
+    def embed(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        *,
+        prompt_name: str | None = None,
+        truncate_prompt_tokens: int | None = None,
+    ) -> list[EmbeddingRequestOutput]:
+        """One vector for each text, pooled as the checkpoint's folder says. See `Embedder.embed`."""
+        return self.tasks.embed(
+            prompts, prompt_name=prompt_name, truncate_prompt_tokens=truncate_prompt_tokens
+        )
+
+    def classify(
+        self,
+        inputs: Prompt | Picture | Sequence[Prompt | Picture],
+        *,
+        truncate_prompt_tokens: int | None = None,
+    ) -> list[ClassificationRequestOutput] | list[TokenClassificationRequestOutput]:
+        """The class of each text, of each of its tokens, or of each picture. See `Tasks.classify`."""
+        return self.tasks.classify(inputs, truncate_prompt_tokens=truncate_prompt_tokens)
+
+    def fill_mask(self, text: str, top_k: int = 5) -> list[FilledMask]:
+        """The likeliest words for each mask of the text, best first. See `MaskFiller.fill`."""
+        return self.tasks.fill_mask(text, top_k)
+
+    def search(self, prompts: Sequence[ReadPrompt], params: BeamSearchParams) -> list[BeamSearchOutput]:
+        """`beam_search` for prompts that are read already."""
+        searches = self._driver.begin([partial(self._driver.search, read, params) for read in prompts])
+        self._driver.run(searches)
+        return [search.output() for search in searches]
+
+    def read(self, prompt: Prompt) -> ReadPrompt:
+        """A prompt as the engine takes it."""
+        self._must_write("reading a prompt")
+        return self._reader.read(prompt)
 
     def default_sampling_params(self, **changes: Any) -> SamplingParams:
         """What generation_config.json says, greedy where it does not say `do_sample`, with these changes."""
@@ -273,6 +342,13 @@ class LLM:
             )
         text = self.tokenizer.chat_template.render(messages, tools, **variables)
         return self._reader.read(text, rendered=True)
+
+    def _must_write(self, what: str) -> None:
+        if not self._writes:
+            raise RequestError(
+                f"{self.name}: a {self.config.model_type} writes no text, so {what} cannot be had; it may "
+                "embed, classify or fill_mask"
+            )
 
     def _eos_token_ids(self) -> tuple[int, ...]:
         """generation_config.json's, else the config's, else the tokenizer's."""

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from pellucid.engine.memory import Source
 from pellucid.errors import RequestError
+from pellucid.sampling.rules import Rule
 from pellucid.text import Tokenizer
 
 Prompt = str | Sequence[int] | np.ndarray | torch.Tensor | Mapping[str, Any]
@@ -26,6 +28,12 @@ class ReadPrompt:
     token_ids: list[int]
     continues: bool
     """Whether the answer goes on from its last word, or begins a text of its own (a turn of a chat)."""
+    source: Source | None = None
+    """What the encoder reads, where there is one; `token_ids` are then how the decoder begins."""
+    rules: tuple[Rule, ...] = ()
+    """What the checkpoint forbids and forces."""
+    last_token_id: int | None = None
+    """What an answer that reaches its longest length ends with."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,29 @@ class PromptReader:
                 "the model allows it"
             )
         return [int(token) for token in ids]
+
+
+@dataclass(frozen=True)
+class SourceReader:
+    """Reads prompts for an encoder-decoder: its encoder's input, while the decoder begins as published."""
+
+    reader: PromptReader
+    """What checks them: the encoder's vocabulary and length."""
+    decoder_begins: tuple[int, ...]
+    rules: tuple[Rule, ...]
+    last_token_id: int | None
+
+    def read(self, prompt: Prompt, *, rendered: bool = False) -> ReadPrompt:
+        """The prompt as a source."""
+        read = self.reader.read(prompt, rendered=rendered)
+        return ReadPrompt(
+            read.text,
+            list(self.decoder_begins),
+            continues=False,
+            source=Source(read.token_ids, len(read.token_ids), tuple(read.token_ids)),
+            rules=self.rules,
+            last_token_id=self.last_token_id,
+        )
 
 
 def as_prompts(given: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:

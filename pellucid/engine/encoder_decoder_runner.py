@@ -20,6 +20,8 @@ class EncoderDecoderRunner:
     """The encoder attends over whole sources at once; the keys and values that its output has for every
     cross-attention go into the blocks of the request, and the decoder reads them there at each step."""
 
+    why_eager = "the encoder's keys and values are read beside the decoder's own"
+
     def __init__(self, model: EncoderDecoder, kernels: Kernels, kv: PagedKV, config: SchedulerConfig) -> None:
         self.model, self.kernels, self.kv = model, kernels, kv
         self._decoder = Runner(model, kernels, kv)
