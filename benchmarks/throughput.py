@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="llama-135m")
     parser.add_argument("--requests", type=int, default=64)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--budget", type=int, default=256, help="tokens of one step of our engine")
+    parser.add_argument("--budget", type=int, default=128, help="tokens of one step of our engine")
     parser.add_argument("--seqs", type=int, default=64, help="samples that our engine runs at once")
     names = ["engine", "torch", "alone", "static", "continuous", "prefix", "latency"]
     parser.add_argument("--only", nargs="+", choices=names, default=names)

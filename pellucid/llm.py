@@ -50,7 +50,10 @@ from pellucid.views import terminal
 
 log = logging.getLogger(__name__)
 
-MAX_NUM_SEQS, MAX_NUM_BATCHED_TOKENS = 64, 256
+MAX_NUM_SEQS = 64
+MAX_NUM_BATCHED_TOKENS = {"cpu": 128}
+"""Where arithmetic is dear, a step with a long prompt's chunk must not keep the others waiting."""
+MOST_BATCHED_TOKENS = 2048
 
 
 class LLM:
@@ -82,7 +85,7 @@ class LLM:
         `max_model_len`: the longest prompt and answer together, the model's own limit by default.
         `num_gpu_blocks_override`: how many blocks of `block_size` tokens the KV cache has, on whatever
         device; as many as fit by default. `max_num_batched_tokens`, `max_num_seqs`: how many tokens and
-        samples one step takes, 256 and 64 by default.
+        samples one step takes, by default 128 on a CPU (elsewhere 2048) and 64.
         `use_cache=False` computes every token anew each step: same tokens, far more work.
         `speculative_config`: guess several tokens a step and verify them together, by lookup
         (`{"method": "ngram"}`) or with a smaller model (`{"model": source}`); the tokens stay the same.
@@ -128,7 +131,8 @@ class LLM:
             num_blocks=num_gpu_blocks_override,
             max_model_len=max_model_len,
             max_num_seqs=max_num_seqs or MAX_NUM_SEQS,
-            max_num_batched_tokens=max_num_batched_tokens or MAX_NUM_BATCHED_TOKENS,
+            max_num_batched_tokens=max_num_batched_tokens
+            or MAX_NUM_BATCHED_TOKENS.get(self.device.type, MOST_BATCHED_TOKENS),
             enable_prefix_caching=enable_prefix_caching,
             use_cache=use_cache,
             speculation=speculation,

@@ -70,7 +70,7 @@ class Engine:
         num_blocks: int | None = None,
         block_size: int = 16,
         max_num_seqs: int = 64,
-        max_num_batched_tokens: int = 256,
+        max_num_batched_tokens: int = 128,
         max_model_len: int | None = None,
         max_waiting: int = 4096,
         enable_prefix_caching: bool = True,
