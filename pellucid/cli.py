@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from pellucid import cli_tasks
 from pellucid.bench import bench as measure
 from pellucid.demo import BUNDLED, QUESTION
 from pellucid.demo import demo as run_demo
@@ -39,6 +40,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+for command in cli_tasks.COMMANDS:
+    app.command()(command)
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Bundled name, local folder or hub id.")]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", "-n", help="At most this many new tokens.")]
