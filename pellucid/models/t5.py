@@ -14,7 +14,7 @@ from pellucid.models.encoder_decoder_config import EncoderDecoderConfig, StackCo
 from pellucid.models.family import Family
 from pellucid.models.published import ACTIVATIONS, PublishedConfig
 
-MAX_LENGTH = 4096
+MAX_SOURCE = 4096
 """No table of positions ends; this only bounds what one request may ask of the cache."""
 
 
@@ -58,14 +58,14 @@ def read_config(published: PublishedConfig) -> EncoderDecoderConfig:
         hidden_size=hidden_size,
         encoder=StackConfig(
             vocab_size=vocab_size,
-            max_length=MAX_LENGTH,
+            max_length=MAX_SOURCE,
             input=TokenInputConfig(),
             blocks=(encoder,) * layers,
             final_norm=norm,
         ),
         decoder=StackConfig(
             vocab_size=vocab_size,
-            max_length=MAX_LENGTH,
+            max_length=published.size("n_positions", 512),
             input=TokenInputConfig(),
             blocks=(decoder,) * published.size("num_decoder_layers", layers),
             final_norm=norm,

@@ -8,6 +8,7 @@ import transformers
 from engine_runs import check_books, run
 from parity import random_models
 from parity.encoder_decoder_cases import CASES
+from tiny_models import tiny
 
 from pellucid.engine.encoder_decoder_runner import EncoderDecoderRunner
 from pellucid.engine.engine import Engine
@@ -174,3 +175,17 @@ def test_what_can_never_be_served_is_refused_at_once(pair) -> None:
         engine.add(ask(ours, "empty", []))
     with pytest.raises(RequestError, match="12"):
         engine.add(ask(ours, "much", [5] * 40))
+
+
+def test_a_decoder_on_another_engine_is_not_disturbed(pair) -> None:
+    _, ours = pair
+    decoder = tiny("llama")
+    prompts = [[5, 9, 3], [7] * 6, [2, 4, 8, 6]]
+    asked = [Request(id=str(i), prompt_token_ids=ids, params=GREEDY) for i, ids in enumerate(prompts)]
+    options = {"kernels": torch_ops, "num_blocks": 64, "block_size": 4}
+    expected = texts_of(run(Engine(decoder, **options), asked))
+    other = make_engine(ours)
+    for i, ids in enumerate(sources(6)):
+        other.add(ask(ours, i, ids))
+    assert texts_of(run(Engine(decoder, **options), asked, lambda number: other.step())) == expected
+    run(other)
