@@ -11,6 +11,7 @@ from pellucid.errors import (
     WeightsError,
 )
 from pellucid.llm import LLM
+from pellucid.lora import LoRARequest
 from pellucid.models.config import ModelConfig
 from pellucid.models.loading import load_model
 from pellucid.outputs import BeamSearchOutput, CompletionOutput, Piece, RequestOutput
@@ -28,6 +29,7 @@ __all__ = [
     "BeamSearchParams",
     "CompletionOutput",
     "ConfigError",
+    "LoRARequest",
     "Logprob",
     "ModelConfig",
     "OutOfMemoryError",

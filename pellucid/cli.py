@@ -20,6 +20,7 @@ from pellucid.demo import demo as run_demo
 from pellucid.device import available_memory, human_bytes, resolve_device
 from pellucid.errors import ConfigError, PellucidError, RequestError
 from pellucid.llm import LLM
+from pellucid.lora import LoRARequest
 from pellucid.models.catalog import catalog
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.convert import convert as convert_folder
@@ -81,6 +82,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Same seed, same text.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Stop at this text; may be given again.")] = None,
     logprobs: Annotated[int | None, typer.Option(help="Also the likeliest tokens of each step.")] = None,
+    lora: Annotated[Path | None, typer.Option(help="The folder of a LoRA adapter to run with.")] = None,
     quantization: Quantization = None,
     dtype: Dtype = "auto",
     device: Device = "auto",
@@ -100,10 +102,11 @@ def run(
     params = llm.default_sampling_params(
         max_tokens=max_tokens, **{name: value for name, value in given.items() if value is not None}
     )
+    adapter = LoRARequest(lora.resolve().name, 1, lora) if lora else None
     if len(texts) == 1 and not as_json:
-        stream_text(llm, texts[0], params)
+        stream_text(llm, texts[0], params, adapter)
         return
-    outputs = llm.generate(texts, params)
+    outputs = llm.generate(texts, params, lora_request=adapter)
     if as_json:
         print_json([dataclasses.asdict(output) for output in outputs])
         return
@@ -284,9 +287,11 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def stream_text(llm: LLM, prompt: str, params: SamplingParams) -> None:
+def stream_text(llm: LLM, prompt: str, params: SamplingParams, adapter: LoRARequest | None) -> None:
     """Print a prompt and its continuation as it is made."""
-    pieces = llm.stream(prompt, params)  # what is refused is refused before anything is printed
+    pieces = llm.stream(
+        prompt, params, lora_request=adapter
+    )  # what is refused is refused before anything is printed
     print(prompt, end="", flush=True)
     for piece in pieces:
         print(piece.text, end="", flush=True)

@@ -10,6 +10,7 @@ from pellucid.answer import Answer, Beams
 from pellucid.engine.batch import Batch
 from pellucid.engine.engine import Engine
 from pellucid.engine.request import Request
+from pellucid.layers.adapter import Adapter
 from pellucid.layers.context import ForwardContext
 from pellucid.outputs import Piece
 from pellucid.prompts import ReadPrompt
@@ -32,7 +33,13 @@ class Driver:
         self._records: dict[str, Record] = {}
         self._numbers = itertools.count()
 
-    def answer(self, read: ReadPrompt, params: SamplingParams, record: Record | None = None) -> Answer:
+    def answer(
+        self,
+        read: ReadPrompt,
+        params: SamplingParams,
+        adapter: Adapter | None = None,
+        record: Record | None = None,
+    ) -> Answer:
         """Begin a request; a `record` is given every value of its run. Raises RequestError."""
         request_id = str(next(self._numbers))
         answer = Answer(request_id, read, params, self.tokenizer)
@@ -41,6 +48,7 @@ class Driver:
                 id=request_id,
                 prompt_token_ids=read.token_ids,
                 params=params,
+                adapter=adapter,
                 whole_prompt=record is not None,
                 on_token=answer.on_token,
                 bad_word_ids=bad_word_ids(params, self.tokenizer),
@@ -92,9 +100,11 @@ class Driver:
             for one in wanted:
                 self._forget(one)
 
-    def stream(self, read: ReadPrompt, params: SamplingParams) -> Generator[Piece, None, None]:
+    def stream(
+        self, read: ReadPrompt, params: SamplingParams, adapter: Adapter | None = None
+    ) -> Generator[Piece, None, None]:
         """Begin a request at once; its pieces as they come. Closing the generator aborts it."""
-        return self._pieces(self.answer(read, params))
+        return self._pieces(self.answer(read, params, adapter))
 
     def step(self) -> None:
         """One step of the engine, for everybody."""

@@ -19,6 +19,7 @@ from pellucid.errors import ConfigError, RequestError, TokenizerError
 from pellucid.images import Picture
 from pellucid.kernels import QuantisedWeight, torch_ops
 from pellucid.limits import at_least_one, within_model
+from pellucid.lora import Adapters, LoRARequest
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.decoder import Decoder
 from pellucid.models.encoder_decoder import EncoderDecoder
@@ -54,6 +55,8 @@ MAX_NUM_SEQS = 64
 MAX_NUM_BATCHED_TOKENS = {"cpu": 128}
 """Where arithmetic is dear, a step with a long prompt's chunk must not keep the others waiting."""
 MOST_BATCHED_TOKENS = 2048
+LoRAs = LoRARequest | Sequence[LoRARequest | None] | None
+"""One adapter for all prompts, one or none for each, or none at all."""
 
 
 class LLM:
@@ -144,6 +147,7 @@ class LLM:
         if isinstance(body, EncoderDecoder):
             self._reader = source_reader(body.config, self.tokenizer, checkpoint.generation)
         self._driver = Driver(self.engine, self.tokenizer)
+        self._adapters = Adapters(checkpoint, body)
         log.info("%s on %s; %s", self.name, self.backend.name, self.engine.cache_size.describe())
         if checkpoint.generation:
             said = in_words(self.default_sampling_params())
@@ -155,20 +159,26 @@ class LLM:
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
         *,
         use_tqdm: bool = True,
+        lora_request: LoRAs = None,
     ) -> list[RequestOutput]:
         """Continue one prompt or many, as they are, all in one running batch; outputs in the order given.
 
         One SamplingParams for all, or a list as long as the prompts; None is what generation_config.json
-        says. Raises RequestError for a prompt or parameter that cannot be served, before anything runs.
+        says. One LoRARequest for all, or a list that may hold None: a batch mixes any of them. Raises
+        RequestError for a prompt or parameter that cannot be served, before anything runs.
         """
         self._must_write("generate")
         several = as_prompts(prompts)
         each = self._params_for(sampling_params, len(several))
         read = [self._reader.read(prompt) for prompt in several]
-        return self._finish(read, each, use_tqdm)
+        return self._finish(read, each, lora_request, use_tqdm)
 
     def stream(
-        self, prompt: Prompt, sampling_params: SamplingParams | None = None
+        self,
+        prompt: Prompt,
+        sampling_params: SamplingParams | None = None,
+        *,
+        lora_request: LoRARequest | None = None,
     ) -> Generator[Piece, None, None]:
         """Continue one prompt, a piece at a time as it is made. Closing the iterator aborts the request.
 
@@ -176,7 +186,8 @@ class LLM:
         """
         self._must_write("stream")
         read = self._reader.read(prompt)
-        return self._driver.stream(read, *self._params_for(sampling_params, 1))
+        (params,) = self._params_for(sampling_params, 1)
+        return self._driver.stream(read, params, self._adapters.of(lora_request))
 
     def chat(
         self,
@@ -185,6 +196,7 @@ class LLM:
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
         use_tqdm: bool = True,
+        lora_request: LoRAs = None,
         **template_variables: Any,
     ) -> list[RequestOutput]:
         """Answer one conversation or many, through the checkpoint's chat template.
@@ -194,7 +206,7 @@ class LLM:
         """
         read = [self._render(one, tools, template_variables) for one in as_conversations(messages)]
         each = self._params_for(sampling_params, len(read))
-        return self._finish(read, each, use_tqdm)
+        return self._finish(read, each, lora_request, use_tqdm)
 
     def stream_chat(
         self,
@@ -202,12 +214,14 @@ class LLM:
         sampling_params: SamplingParams | None = None,
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        lora_request: LoRARequest | None = None,
         **template_variables: Any,
     ) -> Generator[Piece, None, None]:
         """Answer one conversation, a piece at a time as it is made."""
         (one,) = as_conversations([messages])
         read = self._render(one, tools, template_variables)
-        return self._driver.stream(read, *self._params_for(sampling_params, 1))
+        (params,) = self._params_for(sampling_params, 1)
+        return self._driver.stream(read, params, self._adapters.of(lora_request))
 
     def beam_search(
         self, prompts: Prompt | Sequence[Prompt], params: BeamSearchParams
@@ -237,7 +251,7 @@ class LLM:
                 f"a trace is of one sample, and n={params.n}: give n=1, and another seed for another"
             )
         record = Record()
-        answer = self._driver.answer(read, params, record)
+        answer = self._driver.answer(read, params, record=record)
         self._driver.run([answer])
         output = answer.output
         generated = output.outputs[0].token_ids if max_tokens or sampling_params else []
@@ -360,10 +374,10 @@ class LLM:
         return self._defaults.eos_token_ids or self.config.eos_token_ids or (() if own is None else (own,))
 
     def _finish(
-        self, prompts: Sequence[ReadPrompt], params: Sequence[SamplingParams], use_tqdm: bool
+        self, prompts: Sequence[ReadPrompt], params: Sequence[SamplingParams], loras: LoRAs, use_tqdm: bool
     ) -> list[RequestOutput]:
-        pairs = list(zip(prompts, params, strict=True))
-        answers = self._driver.begin([partial(self._driver.answer, *pair) for pair in pairs])
+        asked = list(zip(prompts, params, self._adapters.each(loras, len(prompts)), strict=True))
+        answers = self._driver.begin([partial(self._driver.answer, *one) for one in asked])
         self._driver.run(answers, show=use_tqdm and len(answers) > 1 and sys.stderr.isatty())
         return [answer.output for answer in answers]
 

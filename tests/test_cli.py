@@ -8,7 +8,10 @@ import sys
 import time
 
 import pytest
+from adapter_folder import write_small_adapter
 from small_checkpoint import write_checkpoint
+
+from pellucid import LLM, LoRARequest, SamplingParams
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,16 @@ def test_run_reads_standard_input_and_files_and_prints_json(folder, tmp_path) ->
     listed = json.loads(pellucid("run", "--file", file, "-m", folder, "-n", 4, "--json").stdout)
     assert [o["prompt"] for o in listed] == ["The cat", "What is"]
     assert listed[0]["outputs"][0]["token_ids"] == output["outputs"][0]["token_ids"]
+
+
+def test_run_takes_a_lora_adapter(folder, tmp_path) -> None:
+    adapter = write_small_adapter(tmp_path / "adapter", seed=1)
+    said = pellucid("run", "The cat", "-m", folder, "-n", 8, "--temperature", 0, "--json", "--lora", adapter)
+    llm, params = LLM(folder, device="cpu"), SamplingParams(temperature=0, max_tokens=8)
+    asked = [LoRARequest("adapter", 1, adapter), None]
+    adapted, plain = llm.generate(["The cat"] * 2, params, lora_request=asked, use_tqdm=False)
+    (output,) = json.loads(said.stdout)
+    assert output["outputs"][0]["token_ids"] == adapted.outputs[0].token_ids != plain.outputs[0].token_ids
 
 
 def test_demo_tells_six_steps_with_this_runs_values(folder) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from pellucid.cache.paged_kv import KVStyle, PagedKV
 from pellucid.cache.sizing import size_cache
 from pellucid.device import available_memory
+from pellucid.engine.adapting import with_adapters
 from pellucid.engine.admission import Admission, limit_of, width_of
 from pellucid.engine.batch import Batch, build_batch, piece_of
 from pellucid.engine.beam import BeamRequests
@@ -186,7 +187,7 @@ class Engine:
         pieces = [piece_of(share) for share in plan.shares]
         batch = build_batch(pieces, self.config.block_size, plan.copies, plan.memories)
         self._recorder.planned(plan)
-        logits_RV = self.runner.run(batch, wrap)
+        logits_RV = self.runner.run(batch, with_adapters(batch, wrap))
         self._recorder.ran()
         takings = self._take(plan, batch, logits_RV)
         if not self._use_cache:

@@ -1,13 +1,14 @@
 """The forward context over blocks: keys and values are written to the cache and read from it.
 
-Letters: T tokens of the step, H query heads, G KV heads, K head size, D hidden, R output rows.
+Letters: T tokens of the step, H query heads, G KV heads, K head size, D hidden, R output rows,
+I inputs and O outputs of a product.
 """
 
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid.cache.paged_kv import PagedKV
 from pellucid.engine.batch import Batch
@@ -63,6 +64,9 @@ class PagedContext:
 
     def remember(self, module: Attends, k_TGK: Tensor, v_TGK: Tensor) -> None:
         raise AssertionError("an encoder's pass is not a step: see encoder_decoder_runner.py")
+
+    def adapted(self, module: nn.Module, x_TI: Tensor, y_TO: Tensor) -> Tensor:
+        return y_TO
 
     def tap(self, module: Named, name: str, tensor: Tensor) -> Tensor:
         return tensor

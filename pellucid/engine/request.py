@@ -7,6 +7,7 @@ from typing import Literal
 
 from pellucid.cache.block_table import BlockTable
 from pellucid.engine.memory import Memory, Source
+from pellucid.layers.adapter import Adapter
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
 from pellucid.sampling.rules import Rule
 
@@ -28,10 +29,12 @@ class Request:
     deadline: float | None = None
     """The `time.monotonic()` at which it ends with "timeout"."""
     cache_key: Hashable = None
-    """What beside its tokens shapes its keys and values, or must be kept apart: adapter, tenant's salt. Only
+    """What beside its tokens shapes its keys and values, or must be kept apart: a tenant's salt. Only
     requests with equal keys share blocks."""
     source: Source | None = None
     """What the encoder reads for it, where the model has one."""
+    adapter: Adapter | None = None
+    """What fine-tuning is added to the model's products for it. Part of what its blocks are shared by."""
     whole_prompt: bool = False
     """Compute every prompt token, none from the prefix cache, as traces need. Prompt logprobs imply it."""
     bad_word_ids: Sequence[Sequence[int]] = ()

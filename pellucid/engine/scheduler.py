@@ -235,8 +235,9 @@ class Scheduler:
         sample.regime = self._regime_of(sample)
         if not self.config.enable_prefix_caching:
             return 0
-        source = sample.request.source
-        key = (sample.request.cache_key, sample.regime, None if source is None else source.key)
+        request, source = sample.request, sample.request.source
+        beside = None if source is None else source.key
+        key = (request.cache_key, request.adapter, sample.regime, beside)
         known = sample.token_ids[:-1] if sample.takes_hits else []
         hits = sample.table.adopt(key, known)
         sample.num_computed = hits

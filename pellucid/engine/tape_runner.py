@@ -1,7 +1,7 @@
 """Runs batches on a CPU by playing a tape: the model's forward, recorded once, as one native call a step.
 
-A step that somebody watches, and one with more rows than the tape has room for, runs eagerly instead, with
-the same kernels and so to the same bits.
+A step that somebody watches, one with an adapter, and one with more rows than the tape has room for, runs
+eagerly instead, with the same kernels and so to the same bits.
 
 Letters: T tokens of the step, N samples, B blocks of the longest, R output rows.
 """
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid.cache.paged_kv import PagedKV
 from pellucid.engine.batch import Batch
@@ -110,6 +110,9 @@ class RecordedContext:
 
     def remember(self, module: Attends, k_TGK: Tensor, v_TGK: Tensor) -> None:
         self._inside.remember(module, k_TGK, v_TGK)
+
+    def adapted(self, module: nn.Module, x_TI: Tensor, y_TO: Tensor) -> Tensor:
+        return y_TO
 
     def tap(self, module: Named, name: str, tensor: Tensor) -> Tensor:
         return tensor

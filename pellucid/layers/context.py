@@ -1,6 +1,7 @@
 """What one forward pass knows beside its weights: positions, how to attend, who is watching.
 
-Letters: T tokens of the batch, H query heads, G KV heads, K head size, D hidden, R output rows.
+Letters: T tokens of the batch, H query heads, G KV heads, K head size, D hidden, R output rows,
+I inputs and O outputs of a product.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -8,7 +9,7 @@ from itertools import accumulate
 from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid.kernels import AttentionSpec, Kernels, Segments
 
@@ -48,6 +49,9 @@ class ForwardContext(Protocol):
 
     def remember(self, module: Attends, k_TGK: Tensor, v_TGK: Tensor) -> None:
         """Keep the encoder's keys and values for a cross-attention module: during the encoder's own pass."""
+
+    def adapted(self, module: nn.Module, x_TI: Tensor, y_TO: Tensor) -> Tensor:
+        """A product's output `y` with what each token's adapter adds to it; `y` itself where none does."""
 
     def tap(self, module: "Named", name: str, tensor: Tensor) -> Tensor:
         """Name a value for whoever watches; gives it back, edited if an intervention is on."""
@@ -123,6 +127,9 @@ class DenseContext:
     def remembered(self, module: Attends) -> tuple[Tensor, Tensor]:
         """The keys and values that a cross-attention module left here."""
         return self._remembered[module.index]
+
+    def adapted(self, module: nn.Module, x_TI: Tensor, y_TO: Tensor) -> Tensor:
+        return y_TO
 
     def tap(self, module: Named, name: str, tensor: Tensor) -> Tensor:
         return tensor

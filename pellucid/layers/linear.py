@@ -21,7 +21,7 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
 
     def forward(self, x_TI: Tensor, ctx: ForwardContext) -> Tensor:
-        return ctx.kernels.linear(x_TI, self.weight, self.bias)
+        return ctx.adapted(self, x_TI, ctx.kernels.linear(x_TI, self.weight, self.bias))
 
 
 class FusedLinear(Linear):

@@ -27,7 +27,7 @@ class QuantisedLinear(nn.Module):
         self.sections = {name: (at, at + sections[name]) for name, at in zip(sections, starts, strict=False)}
 
     def forward(self, x_TI: Tensor, ctx: ForwardContext) -> Tensor:
-        return ctx.kernels.linear_quantised(x_TI, self.weight, self.bias)
+        return ctx.adapted(self, x_TI, ctx.kernels.linear_quantised(x_TI, self.weight, self.bias))
 
 
 class QuantisedEmbedding(nn.Module):

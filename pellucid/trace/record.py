@@ -1,13 +1,14 @@
 """Watches a forward pass: a context around another, and where it writes what it sees.
 
-Letters: T tokens of the batch, H query heads, G KV heads, K head size, D hidden.
+Letters: T tokens of the batch, H query heads, G KV heads, K head size, D hidden, I inputs and O outputs of a
+product.
 """
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid.kernels import Kernels
 from pellucid.layers.context import Attends, ForwardContext, Named
@@ -76,6 +77,9 @@ class TracingContext:
 
     def remember(self, module: Attends, k_TGK: Tensor, v_TGK: Tensor) -> None:
         self._inside.remember(module, k_TGK, v_TGK)
+
+    def adapted(self, module: nn.Module, x_TI: Tensor, y_TO: Tensor) -> Tensor:
+        return self._inside.adapted(module, x_TI, y_TO)
 
     def tap(self, module: Named, name: str, tensor: Tensor) -> Tensor:
         tensor = self._inside.tap(module, name, tensor)
