@@ -61,3 +61,9 @@ def test_bookkeeping_imports_no_torch(path) -> None:
             else []
         )
         assert not any(name.split(".")[0] == "torch" for name in names), f"{path} imports torch"
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """pytest imports them by base name, so two alike cannot both run."""
+    names = [path.name for path in structure.modules("tests")]
+    assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
