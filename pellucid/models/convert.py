@@ -68,7 +68,7 @@ def convert(
             _write_index(target, weight_map, sum(each["nbytes"] for each in written))
         _copy_beside(folder, target)
     except OSError as error:
-        raise WeightsError(_no_room(target, error.errno, error.strerror or str(error))) from error
+        raise WeightsError(no_room(target, error.errno, error.strerror or str(error))) from error
     finally:
         for file in partial:
             file.unlink(missing_ok=True)
@@ -133,7 +133,7 @@ def _run(source: Path, target: Path) -> dict[str, Any]:
     if "damaged" in said:
         raise WeightsError(f"{source}: {said['damaged']}")
     if "os_error" in said:
-        raise WeightsError(_no_room(target.parent, said["errno"], said["os_error"]))
+        raise WeightsError(no_room(target.parent, said["errno"], said["os_error"]))
     return dict(said)
 
 
@@ -175,7 +175,8 @@ def _check_room(sources: Sequence[Path], target: Path) -> None:
         )
 
 
-def _no_room(target: Path, number: int | None, why: str) -> str:
+def no_room(target: Path, number: int | None, why: str) -> str:
+    """Why nothing could be written to a folder, in a line."""
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{target}: the disk is full ({why}), so nothing was kept; make room or name another folder"
     return f"{target}: cannot be written ({why})"

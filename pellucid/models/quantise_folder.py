@@ -6,6 +6,7 @@ few rows are in memory at a time.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pellucid.errors import WeightsError
 from pellucid.kernels.packing import GROUP, round_rows
 from pellucid.kernels.spec import QuantisedFormat
 from pellucid.models.checkpoint import Checkpoint
+from pellucid.models.convert import no_room
 from pellucid.models.encodings import Encoding
 from pellucid.models.quantising import plan
 from pellucid.models.safetensors_file import PACKED, PACKINGS, SINGLE
@@ -41,14 +43,15 @@ class Quantised:
 def quantise_folder(checkpoint: Checkpoint, target: Path, quantization: str) -> Quantised:
     """Write the checkpoint's rounded twin into a folder that is new or empty.
 
-    Raises WeightsError where the folder holds something, or the checkpoint is a GGUF file.
+    Nothing is there under the folder's name before all of it is. Raises WeightsError where the folder holds
+    something or cannot be written, or the checkpoint is a GGUF file.
     """
     source = checkpoint.source.path
     if source.is_file():
         raise WeightsError(
             f"{source}: a GGUF file is quantised already or by llama.cpp's own tools; give a folder"
         )
-    if target.exists() and any(target.iterdir()):
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise WeightsError(f"{target}: is not empty; give a new folder, so that nothing is overwritten")
     body, tensors = checkpoint.empty_body(), checkpoint.tensors()
     formats = plan(body, quantization)
@@ -62,7 +65,21 @@ def quantise_folder(checkpoint: Checkpoint, target: Path, quantization: str) -> 
             f"{source}: none of its weights can be stored rounded (this family publishes them on their side, "
             f"or in rows that are no multiples of {GROUP}); pass quantization={quantization!r} when loading"
         )
-    target.mkdir(parents=True, exist_ok=True)
+    partial = target.resolve().parent / f".{target.name}.{os.getpid()}.partial"
+    try:
+        partial.mkdir(parents=True)
+        _copy_beside(source, partial)
+        _write(partial / SINGLE, tensors, packings)
+        os.replace(partial, target)
+    except OSError as error:
+        raise WeightsError(no_room(target, error.errno, error.strerror or str(error))) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    before = sum(tensor.nbytes for tensor in tensors)
+    return Quantised(target / SINGLE, len(packings), (target / SINGLE).stat().st_size, before)
+
+
+def _copy_beside(source: Path, target: Path) -> None:
     for file in source.iterdir():
         if (
             file.is_file()
@@ -70,9 +87,6 @@ def quantise_folder(checkpoint: Checkpoint, target: Path, quantization: str) -> 
             and "safetensors" not in file.name
         ):
             shutil.copy2(file, target)
-    _write(target / SINGLE, tensors, packings)
-    before = sum(tensor.nbytes for tensor in tensors)
-    return Quantised(target / SINGLE, len(packings), (target / SINGLE).stat().st_size, before)
 
 
 def _write(file: Path, tensors: list[StoredTensor], packings: dict[str, Encoding]) -> None:

@@ -1,5 +1,7 @@
 """Weights rounded while they load: which, how far off, what they take, and the same tokens on every set of kernels."""
 
+import errno
+
 import pytest
 import torch
 from engine.engine_runs import ask, make_engine, run
@@ -91,6 +93,18 @@ def test_a_checkpoint_saved_rounded_loads_as_what_rounding_while_loading_gives(t
     assert torch.equal(saved.logits(IDS), rounded.logits(IDS))
     with pytest.raises(WeightsError, match="not empty"):
         quantise_folder(loading.open_checkpoint(source), tmp_path / "rounded", kind)
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    shape = {"hidden_size": 32, "intermediate_size": 64}
+    source = write_llama(tmp_path / "source", llama_tensors(CONFIG | shape), **shape)
+    monkeypatch.setattr("pellucid.models.quantise_folder.round_rows", no_space)
+    with pytest.raises(WeightsError, match="rounded: the disk is full"):
+        quantise_folder(loading.open_checkpoint(source), tmp_path / "rounded", "int8")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 def test_auto_rounds_only_as_far_as_memory_asks(folder, monkeypatch):
