@@ -238,8 +238,8 @@ class LLM:
     ) -> Trace:
         """Run a prompt, and `max_tokens` greedy tokens after it, keeping every number inside.
 
-        Other requests of the same step run at full speed. With `sampling_params` the tokens are chosen as
-        they say instead.
+        Other requests keep their tokens; a step that is watched runs operation by operation. With
+        `sampling_params` the tokens are chosen as they say instead.
         """
         if not isinstance(self.model, Decoder):
             raise RequestError(f"{self.name}: trace looks into decoders; this is a {self.config.model_type}")
