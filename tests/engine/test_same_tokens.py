@@ -34,6 +34,7 @@ WAYS = {
     "no prefix cache": {"enable_prefix_caching": False},
     "chunks of 1": {"max_num_batched_tokens": 5, "max_num_seqs": 4},
     "chunks of 7": {"max_num_batched_tokens": 11, "max_num_seqs": 4},
+    "chunks of 64": {"max_num_batched_tokens": 68, "max_num_seqs": 4},
     "n-gram drafts": {"speculation": NgramSpeculation(num_speculative_tokens=3), "max_num_seqs": 3},
     "no cache at all": {"use_cache": False, "max_num_seqs": 4},
 }
