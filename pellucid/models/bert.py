@@ -112,6 +112,7 @@ FAMILY = Family(
         "cls.seq_relationship.weight",
         "cls.seq_relationship.bias",
     ),
+    outside=("cls.", "classifier."),
     prefixes=("bert.",),
     spellings={"gamma": "weight", "beta": "bias"},
 )

@@ -34,6 +34,8 @@ FAMILY = Family(
         ),
     },
     transforms={**vit.TRANSFORMS, "embeddings.distillation_token": vit.flattened},
+    inverses={**vit.INVERSES, "embeddings.distillation_token": vit.as_token},
+    outside=("classifier.", "cls_classifier.", "distillation_classifier."),
     ignored=vit.POOLER,
     prefixes=("deit.",),
 )

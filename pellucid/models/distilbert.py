@@ -81,5 +81,6 @@ FAMILY = Family(
     build=Encoder,
     weights=WEIGHTS,
     ignored=("embeddings.position_ids",),
+    outside=("vocab_", "pre_classifier.", "classifier."),
     prefixes=("distilbert.",),
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
@@ -20,11 +20,12 @@ class Family(Generic[Config]):
 
     `weights` maps published tensor names to ours, `{}` standing for a number (the layer's, an expert's);
     a trailing `[q]` names the section of a fused product that the tensor fills. `transforms` change a tensor
-    on its way, by published name. `ignored` lists published tensors that hold nothing learned, as patterns
-    with `{}`; `left_out` how the names of other models in the same files begin. `prefixes` are what some
-    checkpoints of the family put before every name, `spellings` older forms of the last part of a name with
-    the present one. `spares` are other names that a tensor is taken from where it is missing: shared tensors
-    are published under one of several names. What is `optional` is zero where it is missing.
+    on its way, by published name; `inverses` change it back when weights are written, given the body's
+    config. `ignored` lists published tensors that hold nothing learned, as patterns with `{}`; `left_out` how
+    the names of other models in the same files begin. `prefixes` are what some checkpoints of the family put
+    before every name but those that begin as `outside` says, `spellings` older forms of the last part of a
+    name with the present one. `spares` are other names that a tensor is taken from where it is missing:
+    shared tensors are published under one of several names. What is `optional` is zero where it is missing.
     """
 
     model_type: str
@@ -32,6 +33,8 @@ class Family(Generic[Config]):
     build: Callable[[Config], Body]
     weights: Mapping[str, Ours]
     transforms: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    inverses: Mapping[str, Callable[[Tensor, Any], Tensor]] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()

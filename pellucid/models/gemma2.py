@@ -62,6 +62,11 @@ def one_more(weight: Tensor) -> Tensor:
     return weight.float() + 1.0
 
 
+def one_less(weight: Tensor, config: ModelConfig) -> Tensor:
+    """What `one_more` undoes."""
+    return weight.float() - 1.0
+
+
 WEIGHTS = {
     **LLAMA,
     "model.layers.{}.post_attention_layernorm.weight": "blocks.{}.attn_out_norm.weight",
@@ -75,4 +80,5 @@ FAMILY = Family(
     build=Decoder,
     weights=WEIGHTS,
     transforms={name: one_more for name in WEIGHTS if name.endswith("norm.weight")},
+    inverses={name: one_less for name in WEIGHTS if name.endswith("norm.weight")},
 )

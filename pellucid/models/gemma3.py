@@ -12,7 +12,7 @@ from pellucid.models.decoder import Decoder
 from pellucid.models.decoder_config import read_decoder, read_heads, read_rms_norm, read_windows
 from pellucid.models.family import Family
 from pellucid.models.gemma2 import WEIGHTS as GEMMA2
-from pellucid.models.gemma2 import one_more, read_geglu
+from pellucid.models.gemma2 import one_less, one_more, read_geglu
 from pellucid.models.published import LARGEST, PublishedConfig
 from pellucid.models.rotary_dialects import rotary_from
 
@@ -112,6 +112,7 @@ FAMILY = Family(
     build=Decoder,
     weights=WEIGHTS,
     transforms={name: one_more for name in WEIGHTS if name.endswith("norm.weight")},
+    inverses={name: one_less for name in WEIGHTS if name.endswith("norm.weight")},
 )
 WHOLE = replace(
     FAMILY,

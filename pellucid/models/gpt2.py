@@ -60,6 +60,11 @@ def transposed(weight_IO: Tensor) -> Tensor:
     return weight_IO.t()
 
 
+def transposed_back(weight_OI: Tensor, config: ModelConfig) -> Tensor:
+    """What `transposed` undoes."""
+    return weight_OI.t()
+
+
 WEIGHTS = {
     "wte.weight": "embed_tokens.weight",
     "wpe.weight": "embed_positions.weight",
@@ -87,6 +92,8 @@ FAMILY = Family(
     build=Decoder,
     weights=WEIGHTS,
     transforms={f"h.{{}}.{product}.weight": transposed for product in PRODUCTS},
+    inverses={f"h.{{}}.{product}.weight": transposed_back for product in PRODUCTS},
+    outside=("lm_head.",),
     ignored=("h.{}.attn.bias", "h.{}.attn.masked_bias"),
     prefixes=("transformer.",),
 )

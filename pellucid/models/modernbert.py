@@ -137,5 +137,6 @@ FAMILY = Family(
     read_config=read_config,
     build=Encoder,
     weights=WEIGHTS,
+    outside=("decoder.", "head.", "classifier."),
     prefixes=("model.",),
 )

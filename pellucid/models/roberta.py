@@ -48,6 +48,7 @@ FAMILY = Family(
         "pooler.dense.bias",
         "lm_head.decoder.bias",  # the same numbers as lm_head.bias
     ),
+    outside=("lm_head.", "classifier."),
     prefixes=("roberta.",),
 )
 XLM_ROBERTA = replace(FAMILY, model_type="xlm-roberta")

@@ -108,6 +108,21 @@ def as_product(weight_DCYX: Tensor) -> Tensor:
     return weight_DCYX.flatten(1)
 
 
+def as_token(value_D: Tensor, config: VisionConfig) -> Tensor:
+    """What `flattened` undoes."""
+    return value_D[None, None]
+
+
+def with_batch(value: Tensor, config: VisionConfig) -> Tensor:
+    """What `without_batch` undoes."""
+    return value[None]
+
+
+def as_convolution(weight: Tensor, config: VisionConfig) -> Tensor:
+    """What `as_product` undoes."""
+    return weight.view(-1, config.input.channels, *config.input.patch_size)
+
+
 WEIGHTS = {
     "embeddings.cls_token": "input.special_tokens.0",
     "embeddings.position_embeddings": "input.embed_positions.weight",
@@ -132,6 +147,11 @@ TRANSFORMS = {
     "embeddings.position_embeddings": without_batch,
     "embeddings.patch_embeddings.projection.weight": as_product,
 }
+INVERSES = {
+    "embeddings.cls_token": as_token,
+    "embeddings.position_embeddings": with_batch,
+    "embeddings.patch_embeddings.projection.weight": as_convolution,
+}
 POOLER = ("pooler.dense.weight", "pooler.dense.bias")
 
 FAMILY = Family(
@@ -140,6 +160,8 @@ FAMILY = Family(
     build=Vision,
     weights=WEIGHTS,
     transforms=TRANSFORMS,
+    inverses=INVERSES,
+    outside=("classifier.",),
     ignored=POOLER,
     prefixes=("vit.",),
 )

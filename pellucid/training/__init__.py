@@ -1,9 +1,20 @@
 """Training from scratch and fine-tuning, to be read."""
 
 from pellucid.training.checkpoint import publish
-from pellucid.training.data import Batch, Documents, Windows
+from pellucid.training.data import Batch, Documents, Labelled, Windows
 from pellucid.training.loop import TrainConfig, train
-from pellucid.training.loss import NextToken
+from pellucid.training.loss import NextToken, OneClass
 from pellucid.training.optim import initialise
 
-__all__ = ["Batch", "Documents", "NextToken", "TrainConfig", "Windows", "initialise", "publish", "train"]
+__all__ = [
+    "Batch",
+    "Documents",
+    "Labelled",
+    "NextToken",
+    "OneClass",
+    "TrainConfig",
+    "Windows",
+    "initialise",
+    "publish",
+    "train",
+]

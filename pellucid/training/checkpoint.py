@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pellucid.errors import WeightsError
-from pellucid.models.decoder import Decoder
+from pellucid.models.body import Body
 from pellucid.models.family import Family
-from pellucid.models.weights import targets
-from pellucid.training.optim import Average
+from pellucid.models.weights import Target, targets
+from pellucid.training.optim import Average, trained
 
 STATE = "state.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -49,7 +50,7 @@ def save_state(
 ) -> None:
     """Everything that the next step depends on, in one file."""
     tensors = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in trained(model):
         tensors[f"model.{name}"] = parameter.detach()
         for moment in MOMENTS:
             tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
@@ -70,7 +71,7 @@ def load_state(
         return Progress()
     with safe_open(folder / STATE, framework="pt") as file, torch.no_grad():
         meta, saved = file.metadata(), set(file.keys())
-        for name, parameter in model.named_parameters():
+        for name, parameter in trained(model):
             if f"model.{name}" not in saved or file.get_slice(f"model.{name}").get_shape() != list(
                 parameter.shape
             ):
@@ -90,7 +91,7 @@ def load_state(
 
 def publish(
     folder: Path,
-    model: Decoder,
+    model: Body,
     family: Family[Any],
     config: Mapping[str, Any],
     values: Mapping[str, Tensor] | None = None,
@@ -103,15 +104,28 @@ def publish(
     """
     folder.mkdir(parents=True, exist_ok=True)
     parameters: Mapping[str, Tensor] = values or dict(model.named_parameters())
-    tensors = {}
-    for name, target in targets(model, family).items():
-        if target.transform is not None:
-            raise WeightsError(f"{family.model_type}: {name} is stored transformed; train a family without")
-        if target.parameter in parameters:
-            rows = parameters[target.parameter][target.start : target.stop]
-            tensors[name] = rows.detach().to("cpu", dtype, copy=True).contiguous()
-    if model.config.tie_word_embeddings:
-        tensors.pop("lm_head.weight", None)
+    tensors = {
+        name: published_tensor(model, family, name, target, parameters[target.parameter]).to(dtype)
+        for name, target in targets(model, family).items()
+        if target.parameter in parameters
+    }
+    if any(name.startswith(family.outside) for name in tensors):
+        tensors = {
+            name if name.startswith(family.outside) else family.prefixes[0] + name: tensor
+            for name, tensor in tensors.items()
+        }
     write_atomically(folder / "model.safetensors", tensors, {"format": "pt"})
     fields = {**config, "dtype": str(dtype).removeprefix("torch.")}
     (folder / "config.json").write_text(json.dumps(fields, indent=2) + "\n")
+
+
+def published_tensor(model: Body, family: Family[Any], name: str, target: Target, value: Tensor) -> Tensor:
+    """A copy of the rows of a parameter that are published under a name, as they are published."""
+    rows = value[target.start : target.stop].detach().to("cpu", copy=True)
+    if target.transform is None:
+        return rows.contiguous()
+    template = re.sub(r"\d+", "{}", name)
+    if template not in family.inverses and name not in family.inverses:
+        raise WeightsError(f"{family.model_type}: {name} is stored transformed; train a family without")
+    inverse = family.inverses.get(name) or family.inverses[template]
+    return inverse(rows, model.config).contiguous()

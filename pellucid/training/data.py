@@ -6,11 +6,30 @@ So a resumed run needs no saved position, and each rank knows all ranks' shares.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+class Part(Protocol):
+    """What the loop asks of a batch, whatever is in it."""
+
+    @property
+    def weights_T(self) -> Tensor:
+        """How much each target counts, float32."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the model reads in it."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+
+
+P = TypeVar("P", bound=Part)
+P_co = TypeVar("P_co", bound=Part, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -22,6 +41,10 @@ class Batch:
     weights_T: Tensor
     """How much predicting each target counts, float32."""
     lengths: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids_T)
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
@@ -40,10 +63,32 @@ class Batch:
         )
 
 
-class Source(Protocol):
+@dataclass(frozen=True)
+class Labelled:
+    """Texts end to end, or pictures, each of one class."""
+
+    inputs: Tensor
+    """ids_T, or pixels_NCYX."""
+    labels_N: Tensor
+    lengths: tuple[int, ...]
+    """How many tokens each has."""
+
+    @property
+    def weights_T(self) -> Tensor:
+        return torch.ones(len(self.labels_N), device=self.labels_N.device)
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.lengths)
+
+    def to(self, device: torch.device) -> "Labelled":
+        return Labelled(self.inputs.to(device), self.labels_N.to(device), self.lengths)
+
+
+class Source(Protocol[P_co]):
     """Where batches come from."""
 
-    def parts(self, step: int, count: int) -> list[Batch]:
+    def parts(self, step: int, count: int) -> Sequence[P_co]:
         """The step's batch in `count` parts of about equal size, for accumulation and ranks."""
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pellucid.training.checkpoint import Progress, load_state, save_state
-from pellucid.training.data import Batch, Source
+from pellucid.training.data import P, Source
 from pellucid.training.loss import Task, evaluate
 from pellucid.training.optim import Average, Schedule, adamw, cosine
 from pellucid.training.ranks import Ranks
@@ -42,12 +42,12 @@ class TrainConfig:
 
 def train(
     model: nn.Module,
-    source: Source,
-    task: Task,
+    source: Source[P],
+    task: Task[P],
     config: TrainConfig,
     folder: Path,
     *,
-    held_out: Sequence[Batch] = (),
+    held_out: Sequence[P] = (),
     on_evaluation: Callable[[int], None] | None = None,
 ) -> Progress:
     """Train a model in place, its weights becoming their average at the end where one is kept.
@@ -94,8 +94,8 @@ def train(
 
 def train_step(
     model: nn.Module,
-    source: Source,
-    task: Task,
+    source: Source[P],
+    task: Task[P],
     config: TrainConfig,
     optimizer: torch.optim.Optimizer,
     ranks: Ranks,
@@ -121,7 +121,7 @@ def train_step(
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
-    return total.item(), norm.item(), sum(len(part.ids_T) for part in parts)
+    return total.item(), norm.item(), sum(part.tokens for part in parts)
 
 
 def _out_of_patience(at: Progress, config: TrainConfig) -> bool:
@@ -130,9 +130,9 @@ def _out_of_patience(at: Progress, config: TrainConfig) -> bool:
 
 def _evaluate(
     model: nn.Module,
-    task: Task,
+    task: Task[P],
     average: Average | None,
-    held_out: Sequence[Batch],
+    held_out: Sequence[P],
     at: Progress,
     record: Record | None,
     on_evaluation: Callable[[int], None] | None,

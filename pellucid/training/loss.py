@@ -1,10 +1,10 @@
-"""What a model is trained to do: predict the next token.
+"""What a model is trained to do: predict tokens, tell classes.
 
-Letters: T tokens, V vocabulary.
+Letters: T tokens, N sequences or pictures, V outputs.
 """
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,15 @@ from torch.nn import functional as F
 
 from pellucid.kernels import Kernels
 from pellucid.layers.context import DenseContext
-from pellucid.training.data import Batch
+from pellucid.training.data import Batch, Labelled, P, Part
+
+P_contra = TypeVar("P_contra", bound=Part, contravariant=True)
 
 
-class Task(Protocol):
+class Task(Protocol[P_contra]):
     """A loss over batches; everything that differs between recipes."""
 
-    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Tensor:
+    def loss(self, model: nn.Module, batch: P_contra, generator: torch.Generator | None) -> Tensor:
         """The weighted sum of the batch's losses; dropout only where a generator is given."""
 
 
@@ -30,28 +32,45 @@ def cross_entropy(logits_TV: Tensor, targets_T: Tensor, weights_T: Tensor, smoot
 
 
 class NextToken:
-    """Predict each token of each sequence from those before it."""
+    """Predict each token of each sequence from those before it; an encoder, from all that it is shown."""
 
     def __init__(self, kernels: Kernels, *, dropout: float = 0.0, label_smoothing: float = 0.0) -> None:
         self.kernels, self.dropout, self.label_smoothing = kernels, dropout, label_smoothing
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Tensor:
-        training = generator is not None
-        ctx = DenseContext(
-            batch.lengths,
-            self.kernels,
-            device=batch.ids_T.device,
-            dropout=self.dropout if training else 0.0,
-            attention_dropout=self.dropout if training else 0.0,
-            generator=generator,
-        )
-        logits_TV = model(batch.ids_T, ctx)
-        smoothing = self.label_smoothing if training else 0.0
-        return cross_entropy(logits_TV, batch.targets_T, batch.weights_T, smoothing)
+        ctx = training_context(batch.lengths, self.kernels, batch.ids_T.device, self.dropout, generator)
+        smoothing = self.label_smoothing if generator else 0.0
+        return cross_entropy(model(batch.ids_T, ctx), batch.targets_T, batch.weights_T, smoothing)
+
+
+class OneClass:
+    """Tell the class of each text or picture."""
+
+    def __init__(self, kernels: Kernels, *, dropout: float = 0.0, label_smoothing: float = 0.0) -> None:
+        self.kernels, self.dropout, self.label_smoothing = kernels, dropout, label_smoothing
+
+    def loss(self, model: nn.Module, batch: Labelled, generator: torch.Generator | None) -> Tensor:
+        ctx = training_context(batch.lengths, self.kernels, batch.inputs.device, self.dropout, generator)
+        smoothing = self.label_smoothing if generator else 0.0
+        return cross_entropy(model(batch.inputs, ctx), batch.labels_N, batch.weights_T, smoothing)
+
+
+def training_context(
+    lengths: Sequence[int],
+    kernels: Kernels,
+    device: torch.device,
+    dropout: float,
+    generator: torch.Generator | None,
+) -> DenseContext:
+    """A context that drops what the generator draws, and without one nothing."""
+    share = dropout if generator is not None else 0.0
+    return DenseContext(
+        lengths, kernels, device=device, dropout=share, attention_dropout=share, generator=generator
+    )
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, task: Task, batches: Iterable[Batch]) -> float:
+def evaluate(model: nn.Module, task: Task[P], batches: Iterable[P]) -> float:
     """The mean loss over batches, without dropout or smoothing."""
     total, weight = 0.0, 0.0
     for batch in batches:

@@ -16,9 +16,7 @@ def initialise(model: nn.Module, *, seed: int, std: float = 0.02) -> None:
     """Normal weights of the given deviation; those that write into the residual stream are smaller by the
     root of how many do (Radford et al. 2019); norms one, biases zero."""
     generator = torch.Generator().manual_seed(seed)
-    writers = sum(
-        name.endswith(("o_proj.weight", "down_proj.weight")) for name, _ in model.named_parameters()
-    )
+    writers = sum(name.endswith(WRITERS) for name, _ in model.named_parameters())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() < 2:
@@ -29,11 +27,16 @@ def initialise(model: nn.Module, *, seed: int, std: float = 0.02) -> None:
             parameter.copy_(drawn * std / (math.sqrt(writers) if writes else 1.0))
 
 
+def trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The parameters that training changes, by name; the others are frozen."""
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
 def adamw(
     model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float]
 ) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019). Matrices decay; norms and biases do not."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = [parameter for _, parameter in trained(model)]
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
@@ -63,19 +66,19 @@ class Average:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.values = {name: p.detach().clone() for name, p in model.named_parameters()}
+        self.values = {name: p.detach().clone() for name, p in trained(model)}
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Move toward the present weights; quickly at first, so that the beginning is forgotten."""
         decay = min(self.decay, (step + 1) / (step + 10))
-        for name, parameter in model.named_parameters():
+        for name, parameter in trained(model):
             self.values[name].lerp_(parameter, 1 - decay)
 
     @torch.no_grad()
     def swap(self, model: nn.Module) -> None:
         """Exchange the model's weights and the average, for an evaluation between two calls."""
-        for name, parameter in model.named_parameters():
+        for name, parameter in trained(model):
             kept: Tensor = parameter.detach().clone()
             parameter.copy_(self.values[name])
             self.values[name].copy_(kept)

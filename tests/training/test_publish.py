@@ -2,16 +2,23 @@
 
 import pytest
 import torch
+import transformers
+from parity import checkpoints, random_models
+from parity import test_encoders as encoders
+from parity import test_vision as vision
+from parity.decoder_cases import CASES
+from parity.test_gradients import ONE_EACH
+from safetensors.torch import load_file
 from tiny_run import FIELDS, tiny_model
 
-from pellucid.models.loading import load_model
+from pellucid.models.checkpoint import open_checkpoint
+from pellucid.models.loading import load_checkpoint, load_model
 from pellucid.models.registry import read_config
 from pellucid.training import publish
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_it_opens_everywhere(tmp_path, tied):
-    transformers = pytest.importorskip("transformers")
     fields = FIELDS | {"tie_word_embeddings": tied}
     family, config = read_config(fields)
     model = tiny_model() if tied else family.build(config)
@@ -35,3 +42,41 @@ def test_other_values_and_dtypes(tmp_path):
     opened = load_model(tmp_path)
     assert opened.config.dtype == "bfloat16"
     assert (opened.embed_tokens.weight == 0.5).all()
+
+
+BODIES = [
+    ("BertForMaskedLM", encoders.SMALL),
+    ("BertForSequenceClassification", encoders.SMALL),
+    ("RobertaForTokenClassification", {**encoders.SMALL, "pad_token_id": 3}),
+    ("DistilBertForSequenceClassification", encoders.DISTIL),
+    ("ModernBertForSequenceClassification", {**encoders.MODERN, "classifier_pooling": "mean"}),
+    ("ViTForImageClassification", {**vision.VIT, "num_channels": 1, "patch_size": 4}),
+    ("ViTModel", vision.VIT),
+    ("DeiTForImageClassificationWithTeacher", vision.VIT),
+]
+DECODERS = [name for name in ONE_EACH.values() if not name.startswith(("mixtral", "qwen3-moe"))]
+
+
+@pytest.mark.parametrize(
+    "case", [*DECODERS, *BODIES], ids=lambda case: case if isinstance(case, str) else case[0]
+)
+def test_what_was_published_is_published_again(tmp_path, case):
+    """Under the same names and with the same numbers as transformers' own `save_pretrained`; GPT-2 under the
+    shorter ones of its published checkpoints."""
+    if isinstance(case, str):
+        theirs = checkpoints.make(CASES[case].model_type, CASES[case].fields)
+    else:
+        theirs = random_models.make(getattr(transformers, case[0]), case[1])
+    theirs.save_pretrained(tmp_path / "theirs")
+    checkpoint = open_checkpoint(tmp_path / "theirs")
+    publish(tmp_path / "ours", load_checkpoint(checkpoint), checkpoint.family, checkpoint.published)
+    expected, found = (load_file(tmp_path / who / "model.safetensors") for who in ("theirs", "ours"))
+    expected = {
+        name.removeprefix("transformer.") if case == "gpt2" else name: t for name, t in expected.items()
+    }
+    assert {name.replace("pooler.dense", "") for name in expected.keys() - found.keys()} <= {
+        ".weight",
+        ".bias",
+    }
+    for name, tensor in found.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-6)
