@@ -18,11 +18,11 @@ def bench(llm: LLM, prompt_tokens: int = 512, new_tokens: int = 64) -> Cost:
     """Run one random prompt a few times, and look at the medians."""
     new_tokens = max(2, min(new_tokens, llm.engine.max_model_len // 2))
     prompt_tokens = max(1, min(prompt_tokens, llm.engine.max_model_len - new_tokens - 1))
-    generator = torch.Generator().manual_seed(0)
+    vocab_size, generator = llm.engine.vocab_size, torch.Generator().manual_seed(0)
     bandwidth = read_bandwidth(llm.device)
     prefills, decodes = [], []
     for _ in range(ROUNDS):
-        ids = torch.randint(llm.config.vocab_size, (prompt_tokens,), generator=generator).tolist()
+        ids = torch.randint(vocab_size, (prompt_tokens,), generator=generator).tolist()
         prefills.append(prompt_tokens / _seconds(llm, ids, 1))
         _seconds(llm, ids, new_tokens)
         steps = [s for s in llm.engine.steps if all(part.phase == "decode" for part in s.work)]
@@ -30,8 +30,8 @@ def bench(llm: LLM, prompt_tokens: int = 512, new_tokens: int = 64) -> Cost:
     return Cost(
         model=llm.name,
         backend=llm.backend.name,
-        weights=llm.dtype_name,
-        weight_bytes_per_token=llm.weight_bytes_per_token,
+        weights=llm.footprint.dtype,
+        weight_bytes_per_token=llm.footprint.weight_bytes_per_token,
         threads=torch.get_num_threads(),
         prompt_tokens=prompt_tokens,
         new_tokens=new_tokens,

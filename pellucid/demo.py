@@ -10,7 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from pellucid.device import read_bandwidth
+from pellucid.errors import RequestError
 from pellucid.llm import LLM
+from pellucid.models.config import ModelConfig
 from pellucid.outputs import RequestOutput
 from pellucid.report import Report, Step
 from pellucid.sampling.defaults import in_words
@@ -49,6 +51,11 @@ def demo(
 
 def run(llm: LLM, prompt: str, max_tokens: int, console: Console, load_seconds: float = 0.0) -> Report:
     """Stream one answer to the console and give its report."""
+    if not isinstance(llm.config, ModelConfig):
+        raise RequestError(
+            f"{llm.name}: demo tells the story of a decoder, and this is a {llm.config.model_type}; see "
+            "looks into any model, and embed, classify, fill and translate put it to work"
+        )
     params = llm.default_sampling_params(max_tokens=max_tokens, logprobs=CANDIDATES)
     if llm.has_chat_template:
         pieces = llm.stream_chat([{"role": "user", "content": prompt}], params)
@@ -78,6 +85,7 @@ def describe(
 ) -> Report:
     """A run as a report. `moments`: when it was asked, then when each token came, in seconds."""
     config, sample = llm.config, output.outputs[0]
+    assert isinstance(config, ModelConfig)  # run() has seen to it
     spec = config.blocks[0].attention.spec
     total = len(output.prompt_token_ids) + max(0, len(sample.token_ids) - 1)
     return Report(
@@ -99,11 +107,11 @@ def describe(
         hidden_size=config.hidden_size,
         vocab_size=config.vocab_size,
         positions="learned" if config.learned_positions else "rotary",
-        parameters=llm.num_parameters,
-        dtype=llm.dtype_name,
-        weight_bytes=llm.weight_bytes,
-        weight_bytes_per_token=llm.weight_bytes_per_token,
-        kv_bytes_per_token=llm.kv_bytes_per_token,
+        parameters=llm.footprint.num_parameters,
+        dtype=llm.footprint.dtype,
+        weight_bytes=llm.footprint.weight_bytes,
+        weight_bytes_per_token=llm.footprint.weight_bytes_per_token,
+        kv_bytes_per_token=llm.engine.kv_bytes_per_token,
         kv_blocks=-(-total // llm.block_size),
         block_size=llm.block_size,
         time_to_first_token=moments[1] - moments[0] if len(moments) > 1 else 0.0,

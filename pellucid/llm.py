@@ -1,41 +1,29 @@
-"""LLM: a checkpoint with its tokenizer on the paged engine; generate, stream, chat, trace."""
+"""LLM: a checkpoint with its tokenizer, and all that can be asked of it: text, vectors, classes, traces."""
 
 import logging
 import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 
 from pellucid.device import resolve_device
-from pellucid.driver import Driver
-from pellucid.engine.backend import choose_backend
-from pellucid.engine.encoder_decoder_runner import EncoderDecoderRunner
+from pellucid.engine.backend import Backend
 from pellucid.engine.engine import Engine
-from pellucid.engine.speculative_config import read_speculative_config
-from pellucid.errors import ConfigError, RequestError, TokenizerError
+from pellucid.errors import RequestError, TokenizerError
 from pellucid.images import Picture
-from pellucid.kernels import QuantisedWeight, torch_ops
-from pellucid.limits import at_least_one, within_model
-from pellucid.lora import Adapters, LoRARequest
+from pellucid.kernels import torch_ops
+from pellucid.limits import at_least_one
+from pellucid.lora import LoRARequest
+from pellucid.models.body import Body, BodyConfig
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.decoder import Decoder
 from pellucid.models.encoder_decoder import EncoderDecoder
+from pellucid.models.footprint import Footprint
 from pellucid.models.loading import load_checkpoint
-from pellucid.models.quantising import stored_weights
 from pellucid.outputs import BeamSearchOutput, Piece, RequestOutput
-from pellucid.prompts import (
-    Message,
-    Prompt,
-    PromptReader,
-    ReadPrompt,
-    SourceReader,
-    as_conversations,
-    as_prompts,
-)
-from pellucid.sampling.defaults import GenerationDefaults, in_words
+from pellucid.prompts import Message, Prompt, ReadPrompt, as_conversations, as_prompts
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
 from pellucid.tasks.outputs import (
     ClassificationRequestOutput,
@@ -44,19 +32,12 @@ from pellucid.tasks.outputs import (
     TokenClassificationRequestOutput,
 )
 from pellucid.tasks.tasks import Tasks
-from pellucid.tasks.writing import source_reader
 from pellucid.trace.record import Record
 from pellucid.trace.trace import Trace
 from pellucid.views import terminal
+from pellucid.writer import EngineOptions, LoRAs, Writer
 
 log = logging.getLogger(__name__)
-
-MAX_NUM_SEQS = 64
-MAX_NUM_BATCHED_TOKENS = {"cpu": 128}
-"""Where arithmetic is dear, a step with a long prompt's chunk must not keep the others waiting."""
-MOST_BATCHED_TOKENS = 2048
-LoRAs = LoRARequest | Sequence[LoRARequest | None] | None
-"""One adapter for all prompts, one or none for each, or none at all."""
 
 
 class LLM:
@@ -104,54 +85,32 @@ class LLM:
         )
         checkpoint = open_checkpoint(model, revision=revision, token=token)
         self.name = checkpoint.source.name
+        self.folder = checkpoint.source.path
+        self.generation = checkpoint.generation
         self.device = resolve_device(device)
         body = load_checkpoint(checkpoint, dtype=dtype, device=self.device, quantization=quantization)
-        self.model: Any = body  # whichever of the four it is
-        self.config: Any = body.config
-        self.folder = checkpoint.source.path
+        self.model: Body = body
+        self.config: BodyConfig = body.config
+        self.footprint = Footprint(body)
         reads_text = body.config.vocab_size is not None and not skip_tokenizer_init
         self.tokenizer = checkpoint.tokenizer() if reads_text else None
         self.tasks = Tasks(body, self.tokenizer, self.folder, torch_ops, self.name)
-        self.generation = checkpoint.generation
-        self._defaults = GenerationDefaults(checkpoint.generation)
-        self._writes = isinstance(body, Decoder | EncoderDecoder)
+        self.block_size = block_size
+        self._writer: Writer | None = None
         if not isinstance(body, Decoder | EncoderDecoder):
             log.info("%s: a %s, which writes no text", self.name, self.config.model_type)
             return
-        within_model(max_model_len, body.config.max_position_embeddings, self.name)
-        self.block_size = block_size
-        self.backend = choose_backend(self.device, body.lm_head.weight.dtype)
-        encodes = isinstance(body, EncoderDecoder)
-        speculation = read_speculative_config(speculative_config, self._load_draft)
-        if encodes and speculative_config:
-            raise ConfigError(f"{self.name}: speculative_config is for decoders; leave it out")
-        self.engine = Engine(
-            body,
-            kernels=self.backend.kernels,
-            make_runner=EncoderDecoderRunner if encodes else self.backend.make_runner,
-            kv_dtype=self.backend.kv_dtype(body.lm_head.weight),
-            block_size=block_size,
-            num_blocks=num_gpu_blocks_override,
+        options = EngineOptions(
             max_model_len=max_model_len,
-            max_num_seqs=max_num_seqs or MAX_NUM_SEQS,
-            max_num_batched_tokens=max_num_batched_tokens
-            or MAX_NUM_BATCHED_TOKENS.get(self.device.type, MOST_BATCHED_TOKENS),
+            block_size=block_size,
+            num_gpu_blocks_override=num_gpu_blocks_override,
             enable_prefix_caching=enable_prefix_caching,
+            max_num_batched_tokens=max_num_batched_tokens,
+            max_num_seqs=max_num_seqs,
             use_cache=use_cache,
-            speculation=speculation,
-            eos_token_ids=self._eos_token_ids(),
+            speculative_config=speculative_config,
         )
-        self._reader: PromptReader | SourceReader = PromptReader(
-            self.tokenizer, body.config.vocab_size, self.engine.max_model_len
-        )
-        if isinstance(body, EncoderDecoder):
-            self._reader = source_reader(body.config, self.tokenizer, checkpoint.generation)
-        self._driver = Driver(self.engine, self.tokenizer)
-        self._adapters = Adapters(checkpoint, body)
-        log.info("%s on %s; %s", self.name, self.backend.name, self.engine.cache_size.describe())
-        if checkpoint.generation:
-            said = in_words(self.default_sampling_params())
-            log.info("%s: by its generation_config.json, tokens are %s", self.name, said)
+        self._writer = Writer(checkpoint, body, self.tokenizer, self.device, options)
 
     def generate(
         self,
@@ -167,11 +126,10 @@ class LLM:
         says. One LoRARequest for all, or a list that may hold None: a batch mixes any of them. Raises
         RequestError for a prompt or parameter that cannot be served, before anything runs.
         """
-        self._must_write("generate")
-        several = as_prompts(prompts)
-        each = self._params_for(sampling_params, len(several))
-        read = [self._reader.read(prompt) for prompt in several]
-        return self._finish(read, each, lora_request, use_tqdm)
+        writer, several = self._writer_for("generate"), as_prompts(prompts)
+        each = writer.params(sampling_params, len(several))
+        read = [writer.reader.read(prompt) for prompt in several]
+        return writer.generate(read, each, lora_request, show=use_tqdm and sys.stderr.isatty())
 
     def stream(
         self,
@@ -184,10 +142,10 @@ class LLM:
 
         Several streams may be under way at once; they share the engine's steps.
         """
-        self._must_write("stream")
-        read = self._reader.read(prompt)
-        (params,) = self._params_for(sampling_params, 1)
-        return self._driver.stream(read, params, self._adapters.of(lora_request))
+        writer = self._writer_for("stream")
+        read = writer.reader.read(prompt)
+        (params,) = writer.params(sampling_params, 1)
+        return writer.driver.stream(read, params, writer.adapters.of(lora_request))
 
     def chat(
         self,
@@ -204,9 +162,10 @@ class LLM:
         Earlier turns that the prefix cache still holds are not computed again. Raises TokenizerError where
         the checkpoint has no template.
         """
+        writer = self._writer_for("chat")
         read = [self._render(one, tools, template_variables) for one in as_conversations(messages)]
-        each = self._params_for(sampling_params, len(read))
-        return self._finish(read, each, lora_request, use_tqdm)
+        each = writer.params(sampling_params, len(read))
+        return writer.generate(read, each, lora_request, show=use_tqdm and sys.stderr.isatty())
 
     def stream_chat(
         self,
@@ -218,10 +177,11 @@ class LLM:
         **template_variables: Any,
     ) -> Generator[Piece, None, None]:
         """Answer one conversation, a piece at a time as it is made."""
+        writer = self._writer_for("stream_chat")
         (one,) = as_conversations([messages])
         read = self._render(one, tools, template_variables)
-        (params,) = self._params_for(sampling_params, 1)
-        return self._driver.stream(read, params, self._adapters.of(lora_request))
+        (params,) = writer.params(sampling_params, 1)
+        return writer.driver.stream(read, params, writer.adapters.of(lora_request))
 
     def beam_search(
         self, prompts: Prompt | Sequence[Prompt], params: BeamSearchParams
@@ -229,9 +189,8 @@ class LLM:
         """The `beam_width` likeliest texts found for each prompt; beams share what they have in common."""
         if not isinstance(params, BeamSearchParams):
             raise RequestError(f"params is {params!r}; give BeamSearchParams(beam_width=4, max_tokens=64)")
-        self._must_write("beam_search")
-        several = [self._reader.read(prompt) for prompt in as_prompts(prompts)]
-        return self.search(several, params)
+        writer = self._writer_for("beam_search")
+        return writer.search([writer.reader.read(prompt) for prompt in as_prompts(prompts)], params)
 
     def trace(
         self, prompt: Prompt, max_tokens: int = 0, sampling_params: SamplingParams | None = None
@@ -243,16 +202,17 @@ class LLM:
         """
         if not isinstance(self.model, Decoder):
             raise RequestError(f"{self.name}: trace looks into decoders; this is a {self.config.model_type}")
-        read = self._reader.read(prompt)
+        writer = self._writer_for("trace")
+        read = writer.reader.read(prompt)
         greedy = SamplingParams(temperature=0.0, max_tokens=max_tokens or 1)
-        (params,) = self._params_for(sampling_params or greedy, 1)
+        (params,) = writer.params(sampling_params or greedy, 1)
         if params.n > 1:
             raise RequestError(
                 f"a trace is of one sample, and n={params.n}: give n=1, and another seed for another"
             )
         record = Record()
-        answer = self._driver.answer(read, params, record=record)
-        self._driver.run([answer])
+        answer = writer.driver.answer(read, params, record=record)
+        writer.driver.run([answer])
         output = answer.output
         generated = output.outputs[0].token_ids if max_tokens or sampling_params else []
         ids = read.token_ids + generated
@@ -266,7 +226,7 @@ class LLM:
         truncate_prompt_tokens: int | None = None,
     ) -> list[EmbeddingRequestOutput]:
         """One vector for each text, pooled as the checkpoint's folder says. See `Embedder.embed`."""
-        return self.tasks.embed(
+        return self.tasks.embedder.embed(
             prompts, prompt_name=prompt_name, truncate_prompt_tokens=truncate_prompt_tokens
         )
 
@@ -281,63 +241,34 @@ class LLM:
 
     def fill_mask(self, text: str, top_k: int = 5) -> list[FilledMask]:
         """The likeliest words for each mask of the text, best first. See `MaskFiller.fill`."""
-        return self.tasks.fill_mask(text, top_k)
+        return self.tasks.mask_filler.fill(text, top_k)
 
     def search(self, prompts: Sequence[ReadPrompt], params: BeamSearchParams) -> list[BeamSearchOutput]:
         """`beam_search` for prompts that are read already."""
-        searches = self._driver.begin([partial(self._driver.search, read, params) for read in prompts])
-        self._driver.run(searches)
-        return [search.output() for search in searches]
+        return self._writer_for("search").search(prompts, params)
 
     def read(self, prompt: Prompt) -> ReadPrompt:
         """A prompt as the engine takes it."""
-        self._must_write("reading a prompt")
-        return self._reader.read(prompt)
+        return self._writer_for("reading a prompt").reader.read(prompt)
 
     def default_sampling_params(self, **changes: Any) -> SamplingParams:
         """What generation_config.json says, greedy where it does not say `do_sample`, with these changes."""
-        return self._defaults.params(**changes)
+        return self._writer_for("sampling").defaults.params(**changes)
 
-    def _load_draft(self, source: str) -> Decoder:
-        dtype = self.model.embed_tokens.weight.dtype
-        body = load_checkpoint(open_checkpoint(source), dtype=dtype, device=self.device)
-        if not isinstance(body, Decoder):
-            raise ConfigError(f"{source} is no decoder, so it cannot make drafts")
-        return body
+    @property
+    def engine(self) -> Engine:
+        """The engine: its `steps` and `totals` say what it did. Raises RequestError where there is none."""
+        return self._writer_for("an engine").engine
+
+    @property
+    def backend(self) -> Backend:
+        """Which kernels the engine runs with."""
+        return self._writer_for("an engine").backend
 
     @property
     def has_chat_template(self) -> bool:
         """Whether the checkpoint was published with a chat template."""
         return self.tokenizer is not None and self.tokenizer.chat_template is not None
-
-    @property
-    def num_parameters(self) -> int:
-        """How many numbers the model has learned; a tied table counts once."""
-        return sum(weight.numel() for weight in stored_weights(self.model))
-
-    @property
-    def weight_bytes(self) -> int:
-        """What the weights take in memory."""
-        return sum(weight.nbytes for weight in stored_weights(self.model))
-
-    @property
-    def weight_bytes_per_token(self) -> int:
-        """The weights that one decoding step reads: all but a table of which it takes one row."""
-        tied = self.config.tie_word_embeddings
-        return self.weight_bytes - (0 if tied else self.model.embed_tokens.weight.nbytes)
-
-    @property
-    def dtype_name(self) -> str:
-        """The dtype of the weights that multiply, or the format they are quantised to."""
-        formats = {w.format for w in stored_weights(self.model) if isinstance(w, QuantisedWeight)}
-        return "+".join(sorted(formats)) or str(self.model.lm_head.weight.dtype).removeprefix("torch.")
-
-    @property
-    def kv_bytes_per_token(self) -> int:
-        """What one token's keys and values take in all layers together."""
-        itemsize = self.engine.kv_dtype.itemsize
-        specs = [module.spec for module in self.model.attentions]
-        return sum(2 * spec.num_kv_heads * spec.head_dim * itemsize for spec in specs)
 
     def text_of(self, token_id: int) -> str:
         """One token as a person would read it."""
@@ -359,42 +290,12 @@ class LLM:
                 "trained on"
             )
         text = self.tokenizer.chat_template.render(messages, tools, **variables)
-        return self._reader.read(text, rendered=True)
+        return self._writer_for("chat").reader.read(text, rendered=True)
 
-    def _must_write(self, what: str) -> None:
-        if not self._writes:
+    def _writer_for(self, what: str) -> Writer:
+        if self._writer is None:
             raise RequestError(
                 f"{self.name}: a {self.config.model_type} writes no text, so {what} cannot be had; it may "
                 "embed, classify or fill_mask"
             )
-
-    def _eos_token_ids(self) -> tuple[int, ...]:
-        """generation_config.json's, else the config's, else the tokenizer's."""
-        own = self.tokenizer.eos_token_id if self.tokenizer else None
-        return self._defaults.eos_token_ids or self.config.eos_token_ids or (() if own is None else (own,))
-
-    def _finish(
-        self, prompts: Sequence[ReadPrompt], params: Sequence[SamplingParams], loras: LoRAs, use_tqdm: bool
-    ) -> list[RequestOutput]:
-        asked = list(zip(prompts, params, self._adapters.each(loras, len(prompts)), strict=True))
-        answers = self._driver.begin([partial(self._driver.answer, *one) for one in asked])
-        self._driver.run(answers, show=use_tqdm and len(answers) > 1 and sys.stderr.isatty())
-        return [answer.output for answer in answers]
-
-    def _params_for(
-        self, given: SamplingParams | Sequence[SamplingParams] | None, count: int
-    ) -> Sequence[SamplingParams]:
-        if given is None:
-            given = self.default_sampling_params()
-        if isinstance(given, SamplingParams):
-            return [given] * count
-        if not isinstance(given, list | tuple) or not all(isinstance(one, SamplingParams) for one in given):
-            raise RequestError(
-                f"sampling_params is {given!r}; give a SamplingParams, or a list with one for each prompt"
-            )
-        if len(given) != count:
-            raise RequestError(
-                f"{count} prompts and {len(given)} SamplingParams were given; give one for all, or one "
-                "for each"
-            )
-        return given
+        return self._writer

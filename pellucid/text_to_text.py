@@ -6,7 +6,7 @@ from typing import Any, overload
 
 from pellucid.errors import RequestError
 from pellucid.llm import LLM
-from pellucid.models.encoder_decoder import EncoderDecoder
+from pellucid.models.encoder_decoder_config import EncoderDecoderConfig
 from pellucid.models.json_file import read_json
 from pellucid.sampling.params import BeamSearchParams
 from pellucid.tasks.writing import source_reader
@@ -69,7 +69,7 @@ def summarize(text: str | Sequence[str], model: Model) -> str | list[str]:
 def opened(model: Model) -> LLM:
     """The LLM. Raises RequestError for one that is no encoder-decoder."""
     llm = model if isinstance(model, LLM) else LLM(model)
-    if not isinstance(llm.model, EncoderDecoder):
+    if not isinstance(llm.config, EncoderDecoderConfig):
         raise RequestError(
             f"{llm.name}: a {llm.config.model_type} is no encoder-decoder (T5, BART, Marian), as this needs"
         )
@@ -86,6 +86,7 @@ def task_settings(llm: LLM) -> Mapping[str, Mapping[str, Any]]:
 def write(llm: LLM, text: str | Sequence[str], prefix: str, task: Mapping[str, Any]) -> str | list[str]:
     """The best text found for each input, with one task's settings over generation_config.json's."""
     settings = {**llm.generation, **task}
+    assert isinstance(llm.config, EncoderDecoderConfig)  # opened() has seen to it
     reader = source_reader(llm.config, llm.tokenizer, settings)
     texts = [text] if isinstance(text, str) else list(text)
     reads = [reader.read(prefix + one) for one in texts]

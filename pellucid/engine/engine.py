@@ -89,7 +89,7 @@ class Engine:
         guessing = speculation or NoSpeculation()
         models = (model, *guessing.models)
         weight = model.lm_head.weight
-        self.kv_dtype = kv_dtype or weight.dtype
+        self.vocab_size, self.kv_dtype = model.config.vocab_size, kv_dtype or weight.dtype
         style = KVStyle(kernels, block_size, self.kv_dtype, weight.device)
         self.cache_size = size_cache(
             bytes_per_block=sum(style.bytes_per_block(specs_of(each)) for each in models),
@@ -101,6 +101,8 @@ class Engine:
             device=style.device.type,
             num_blocks=num_blocks,
         )
+        self.kv_bytes_per_token = style.bytes_per_block(specs_of(model)) // block_size
+        """What the keys and values of one token take in all layers together."""
         self.max_model_len, num_blocks = self.cache_size.max_model_len, self.cache_size.num_blocks
         if not use_cache:
             max_num_batched_tokens = max_num_seqs * self.max_model_len
@@ -131,7 +133,7 @@ class Engine:
         self._use_cache = use_cache
         self._admission = Admission(
             max_model_len=self.max_model_len,
-            vocab_size=model.config.vocab_size,
+            vocab_size=self.vocab_size,
             max_source_len=model.config.max_source_length,
             scheduler=self.scheduler,
         )

@@ -118,7 +118,7 @@ def swap(body: Body, packed: Mapping[str, QuantisedWeight]) -> None:
             setattr(parent, path.rpartition(".")[2], _layer(old, weight))
 
 
-def stored_weights(body: nn.Module) -> list[Tensor | QuantisedWeight]:
+def stored_weights(body: Body) -> list[Tensor | QuantisedWeight]:
     """All that a body has learned, as it is held; what is shared is there once."""
     layers = [m for m in body.modules() if isinstance(m, QuantisedLinear | QuantisedEmbedding)]
     packed = {id(layer.weight): layer.weight for layer in layers}

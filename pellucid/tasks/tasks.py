@@ -17,8 +17,6 @@ from pellucid.tasks.labelling import TextClassifier
 from pellucid.tasks.masked_words import MaskFiller
 from pellucid.tasks.outputs import (
     ClassificationRequestOutput,
-    EmbeddingRequestOutput,
-    FilledMask,
     TokenClassificationRequestOutput,
 )
 from pellucid.tasks.pictures import PictureClassifier
@@ -33,18 +31,6 @@ class Tasks:
     ) -> None:
         self.body, self.tokenizer, self.folder = body, tokenizer, folder
         self.kernels, self.name = kernels, name
-
-    def embed(
-        self,
-        prompts: Prompt | Sequence[Prompt],
-        *,
-        prompt_name: str | None = None,
-        truncate_prompt_tokens: int | None = None,
-    ) -> list[EmbeddingRequestOutput]:
-        """One vector for each text; see `Embedder.embed`."""
-        return self._embedder.embed(
-            prompts, prompt_name=prompt_name, truncate_prompt_tokens=truncate_prompt_tokens
-        )
 
     def classify(
         self,
@@ -61,12 +47,9 @@ class Tasks:
         prompts: Any = inputs
         return self._text_classifier.classify(prompts, truncate_prompt_tokens=truncate_prompt_tokens)
 
-    def fill_mask(self, text: str, top_k: int = 5) -> list[FilledMask]:
-        """The likeliest words for each mask of the text; see `MaskFiller.fill`."""
-        return self._mask_filler.fill(text, top_k)
-
     @cached_property
-    def _embedder(self) -> Embedder:
+    def embedder(self) -> Embedder:
+        """What makes a vector of each text."""
         return Embedder(self._encoder("embed"), self.tokenizer, self.folder, self.kernels)
 
     @cached_property
@@ -79,7 +62,8 @@ class Tasks:
         return PictureClassifier(self.body, self.folder, self.kernels)
 
     @cached_property
-    def _mask_filler(self) -> MaskFiller:
+    def mask_filler(self) -> MaskFiller:
+        """What finds the likeliest words for each mask of a text."""
         return MaskFiller(self._encoder("fill_mask"), self.tokenizer, self.kernels)
 
     def _encoder(self, what: str) -> Encoder:

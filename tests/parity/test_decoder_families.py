@@ -26,7 +26,7 @@ def pair(request, tmp_path_factory):
 def test_every_tensor_finds_its_place(pair, cell) -> None:
     case, theirs, llm = pair
     cell(case.row, "loads")
-    assert llm.num_parameters == theirs.num_parameters()
+    assert llm.footprint.num_parameters == theirs.num_parameters()
 
 
 @torch.no_grad()

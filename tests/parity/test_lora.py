@@ -120,7 +120,7 @@ def test_over_rounded_weights_it_is_the_same_sum(kind, tmp_path) -> None:
     with_it, without = ids_of(llm.generate([PROMPT] * 2, GREEDY, lora_request=[lora, None], use_tqdm=False))
     assert with_it != without == ids_of(llm.generate(PROMPT, GREEDY))[0]
     # by hand: the weights unpacked, and B A added to them
-    (adapter,) = llm._adapters.each(lora, 1)
+    (adapter,) = llm._writer.adapters.each(lora, 1)
     ids_T, whole = torch.tensor(PROMPT), load_model(tmp_path / "base")
     ctx = DenseContext([len(PROMPT)], reference)
     logits_TV = llm.model(ids_T, AdaptedContext(ctx, [Adapted(adapter, torch.arange(len(PROMPT)))]))

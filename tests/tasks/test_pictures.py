@@ -71,4 +71,4 @@ def test_a_processor_of_another_model_is_refused(tmp_path) -> None:
 def test_words_are_no_task_of_a_vision_model(tmp_path) -> None:
     make_folder(tmp_path)
     with pytest.raises(RequestError, match="no encoder"):
-        open_tasks(tmp_path).embed("a cat")
+        open_tasks(tmp_path).embedder.embed("a cat")

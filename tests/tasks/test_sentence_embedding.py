@@ -34,7 +34,7 @@ POOLINGS = {
 def test_every_published_pooling(mode, tmp_path) -> None:
     published = make_folder(tmp_path)
     add_sentence_layout(tmp_path, {mode: True})
-    for output in open_tasks(tmp_path).embed(TEXTS):
+    for output in open_tasks(tmp_path).embedder.embed(TEXTS):
         expected = POOLINGS[mode](hidden(published, output.prompt_token_ids))
         torch.testing.assert_close(torch.tensor(output.outputs.embedding), expected, atol=1e-5, rtol=0)
 
@@ -42,7 +42,7 @@ def test_every_published_pooling(mode, tmp_path) -> None:
 def test_several_poolings_are_joined_and_normalised(tmp_path) -> None:
     published = make_folder(tmp_path)
     add_sentence_layout(tmp_path, {"pooling_mode": ["cls", "mean"]}, normalize=True)
-    (output,) = open_tasks(tmp_path).embed("the cat sat")
+    (output,) = open_tasks(tmp_path).embedder.embed("the cat sat")
     h = hidden(published, output.prompt_token_ids)
     expected = torch.nn.functional.normalize(torch.cat([h[0], h.mean(0)]), dim=0)
     torch.testing.assert_close(torch.tensor(output.outputs.embedding), expected, atol=1e-5, rtol=0)
@@ -59,7 +59,7 @@ def test_a_product_after_pooling(tmp_path) -> None:
     (tmp_path / "2_Dense" / "config.json").write_text(json.dumps(fields))
     weights = {"linear.weight": torch.randn(8, 32), "linear.bias": torch.randn(8)}
     save_file(weights, tmp_path / "2_Dense" / "model.safetensors")
-    (output,) = open_tasks(tmp_path).embed("the cat sat")
+    (output,) = open_tasks(tmp_path).embedder.embed("the cat sat")
     mean_D = hidden(published, output.prompt_token_ids).mean(0)
     expected = torch.tanh(mean_D @ weights["linear.weight"].T + weights["linear.bias"])
     torch.testing.assert_close(torch.tensor(output.outputs.embedding), expected, atol=1e-5, rtol=0)
@@ -68,8 +68,8 @@ def test_a_product_after_pooling(tmp_path) -> None:
 def test_company_changes_nothing(tmp_path) -> None:
     make_folder(tmp_path)
     tasks = open_tasks(tmp_path)
-    together = tasks.embed(TEXTS * 3)
-    alone = [tasks.embed(text)[0] for text in TEXTS * 3]
+    together = tasks.embedder.embed(TEXTS * 3)
+    alone = [tasks.embedder.embed(text)[0] for text in TEXTS * 3]
     for one, other in zip(together, alone, strict=True):
         assert one.prompt == other.prompt
         torch.testing.assert_close(
@@ -80,17 +80,17 @@ def test_company_changes_nothing(tmp_path) -> None:
 def test_long_texts_are_cut_inside_their_special_tokens(tmp_path) -> None:
     make_folder(tmp_path)
     add_sentence_layout(tmp_path, {"pooling_mode_mean_tokens": True}, max_length=6)
-    (output,) = open_tasks(tmp_path).embed("the cat sat on a mat and a dog ran")
+    (output,) = open_tasks(tmp_path).embedder.embed("the cat sat on a mat and a dog ran")
     assert output.prompt_token_ids == [2, 5, 6, 7, 8, 3]
 
 
 def test_a_text_too_long_is_refused_where_nothing_says_to_cut_it(tmp_path) -> None:
     make_folder(tmp_path)
     tasks = open_tasks(tmp_path)
-    tasks.embed("cat " * 22)
+    tasks.embedder.embed("cat " * 22)
     with pytest.raises(RequestError, match="25 tokens"):
-        tasks.embed("cat " * 23)
-    assert len(tasks.embed("cat " * 23, truncate_prompt_tokens=10)[0].prompt_token_ids) == 10
+        tasks.embedder.embed("cat " * 23)
+    assert len(tasks.embedder.embed("cat " * 23, truncate_prompt_tokens=10)[0].prompt_token_ids) == 10
 
 
 def test_published_prompts_go_before_the_text(tmp_path) -> None:
@@ -99,22 +99,25 @@ def test_published_prompts_go_before_the_text(tmp_path) -> None:
     prompts = {"prompts": {"query": "because the "}, "default_prompt_name": None}
     (tmp_path / "config_sentence_transformers.json").write_text(json.dumps(prompts))
     tasks = open_tasks(tmp_path)
-    (named,), (written,) = tasks.embed("cat", prompt_name="query"), tasks.embed("because the cat")
+    (named,), (written,) = (
+        tasks.embedder.embed("cat", prompt_name="query"),
+        tasks.embedder.embed("because the cat"),
+    )
     assert named.outputs.embedding == written.outputs.embedding
     with pytest.raises(RequestError, match="query"):
-        tasks.embed("cat", prompt_name="passage")
+        tasks.embedder.embed("cat", prompt_name="passage")
 
 
 def test_an_unknown_module_is_refused_by_name(tmp_path) -> None:
     make_folder(tmp_path)
     (tmp_path / "modules.json").write_text(json.dumps([{"type": "sentence_transformers.models.CNN"}]))
     with pytest.raises(ConfigError, match=r"models\.CNN"):
-        open_tasks(tmp_path).embed("cat")
+        open_tasks(tmp_path).embedder.embed("cat")
 
 
 def test_a_head_that_is_not_used_does_no_harm(tmp_path) -> None:
     published = make_folder(tmp_path, "BertForMaskedLM")
-    (output,) = open_tasks(tmp_path).embed("the cat sat")
+    (output,) = open_tasks(tmp_path).embedder.embed("the cat sat")
     expected = hidden(published.bert, output.prompt_token_ids).mean(0)
     torch.testing.assert_close(torch.tensor(output.outputs.embedding), expected, atol=1e-5, rtol=0)
 
@@ -135,7 +138,7 @@ def test_the_real_minilm() -> None:
         "Una frase en español, con más de unas pocas palabras extrañas en ella: ¿qué tal?",
         "word " * 400,
     ]
-    outputs = open_tasks(get_model_path()).embed(texts)
+    outputs = open_tasks(get_model_path()).embedder.embed(texts)
     vectors = torch.tensor([output.outputs.embedding for output in outputs])
     published = AutoModel.from_pretrained(get_model_path()).eval()
     for output, vector in zip(outputs, vectors, strict=True):
