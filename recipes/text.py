@@ -19,14 +19,14 @@ LEAST = 20_000
 """Characters below which nothing worth having is learned."""
 
 
-def read_texts(place: Path) -> str:
-    """All texts below a folder, or one file's. Raises SourceError if there is too little."""
+def read_texts(place: Path, least: int = LEAST) -> str:
+    """All texts below a folder, or one file's. Raises SourceError if there are fewer characters."""
     files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.suffix in (".txt", ".md"))
     text = "\n\n".join(file.read_text(encoding="utf-8-sig", errors="replace") for file in files)
-    if len(text) < LEAST:
+    if len(text) < least:
         raise SourceError(
             f"{place}: {len(files)} text files with {len(text):,} characters; give a file, or a folder of "
-            f".txt or .md files, with at least {LEAST:,}"
+            f".txt or .md files, with at least {least:,}"
         )
     return text
 

@@ -68,7 +68,7 @@ def quantise_folder(checkpoint: Checkpoint, target: Path, quantization: str) -> 
     partial = target.resolve().parent / f".{target.name}.{os.getpid()}.partial"
     try:
         partial.mkdir(parents=True)
-        _copy_beside(source, partial)
+        copy_beside(source, partial)
         _write(partial / SINGLE, tensors, packings)
         os.replace(partial, target)
     except OSError as error:
@@ -79,7 +79,8 @@ def quantise_folder(checkpoint: Checkpoint, target: Path, quantization: str) -> 
     return Quantised(target / SINGLE, len(packings), (target / SINGLE).stat().st_size, before)
 
 
-def _copy_beside(source: Path, target: Path) -> None:
+def copy_beside(source: Path, target: Path) -> None:
+    """Copy what a checkpoint's folder holds beside its weights: config, tokenizer, chat template."""
     for file in source.iterdir():
         if (
             file.is_file()

@@ -110,10 +110,7 @@ def publish(
         if target.parameter in parameters
     }
     if any(name.startswith(family.outside) for name in tensors):
-        tensors = {
-            name if name.startswith(family.outside) else family.prefixes[0] + name: tensor
-            for name, tensor in tensors.items()
-        }
+        tensors = {prefixed(family, name): tensor for name, tensor in tensors.items()}
     write_atomically(folder / "model.safetensors", tensors, {"format": "pt"})
     fields = {**config, "dtype": str(dtype).removeprefix("torch.")}
     (folder / "config.json").write_text(json.dumps(fields, indent=2) + "\n")
@@ -124,8 +121,18 @@ def published_tensor(model: Body, family: Family[Any], name: str, target: Target
     rows = value[target.start : target.stop].detach().to("cpu", copy=True)
     if target.transform is None:
         return rows.contiguous()
-    template = re.sub(r"\d+", "{}", name)
-    if template not in family.inverses and name not in family.inverses:
+    if template(name) not in family.inverses:
         raise WeightsError(f"{family.model_type}: {name} is stored transformed; train a family without")
-    inverse = family.inverses.get(name) or family.inverses[template]
+    inverse = family.inverses[template(name)]
     return inverse(rows, model.config).contiguous()
+
+
+def template(name: str) -> str:
+    """A published name as a family writes it: `{}` for each number."""
+    return re.sub(r"(?<=\.)\d+(?=\.)", "{}", name)
+
+
+def prefixed(family: Family[Any], name: str) -> str:
+    """A published name with what the family's models with a head put before it."""
+    outside = not family.prefixes or name.startswith(family.outside)
+    return name if outside else family.prefixes[0] + name
