@@ -1,8 +1,8 @@
 """Feeds damaged files to every reader: only a PellucidError may come of it, and no memory beyond a bound.
 
 `python benchmarks/fuzz_readers.py [--minutes 10] [READER ...]` runs each reader in a process of its own whose
-memory is limited, for so much processor time, by Hypothesis; a find is shrunk and printed. A short run is among
-the tests.
+memory is limited, for so much processor time, by Hypothesis; a find is shrunk and printed. A short run is
+among the tests.
 """
 
 import argparse

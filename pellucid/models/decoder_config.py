@@ -119,7 +119,7 @@ def read_decoder(
         model_type=published.model_type,
         vocab_size=published.size("vocab_size"),
         hidden_size=published.size("hidden_size"),
-        max_position_embeddings=max(max_length, *map(_reach, rotaries)),
+        max_position_embeddings=max([max_length, *map(_reach, rotaries)]),
         blocks=tuple(blocks),
         final_norm=norm,
         tie_word_embeddings=published.get("tie_word_embeddings", bool, tied),

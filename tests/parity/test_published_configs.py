@@ -49,3 +49,10 @@ def test_the_body_has_as_many_parameters_as_its_card_says(name, billions) -> Non
     with torch.device("meta"):
         body = family.build(config)
     assert sum(p.numel() for p in body.parameters()) / 1e9 == pytest.approx(billions, rel=0.005)
+
+
+def test_a_model_in_which_no_layer_turns_is_as_long_as_it_says() -> None:
+    fields = PUBLISHED["SmolLM3-3B"]
+    config = read({**fields, "no_rope_layers": [0] * fields["num_hidden_layers"]})
+    assert config.max_position_embeddings == fields["max_position_embeddings"]
+    assert all(block.attention.rotary is None for block in config.blocks)
