@@ -254,7 +254,7 @@ def read_prompts(arguments: list[str], file: Path | None) -> list[str]:
     texts = list(arguments)
     if file is not None:
         try:
-            texts += file.read_text(encoding="utf-8").splitlines()
+            texts += file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise RequestError(f"{file}: cannot be read as text: {error}") from error
     elif not texts and not sys.stdin.isatty():

@@ -31,3 +31,9 @@ class RequestError(PellucidError):
 
 class QueueFullError(RequestError):
     """A request that could be served, but not now: as many wait as may."""
+
+
+def one_line(what: object, width: int = 1000) -> str:
+    """Words that came with a checkpoint, fit for a message: one line, and nothing that moves a cursor."""
+    printable = (character if character.isprintable() else " " for character in str(what)[:width])
+    return " ".join("".join(printable).split())

@@ -2,14 +2,15 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pellucid.errors import TokenizerError
+from pellucid.errors import SourceError, TokenizerError, one_line
 from pellucid.models import hub
 from pellucid.models.body import Body, BodyConfig
 from pellucid.models.family import Family
@@ -56,8 +57,10 @@ def open_checkpoint(
 
     With `weights=False` none are downloaded for a hub id. Raises SourceError or ConfigError.
     """
-    found = hub.find(source, revision=revision, token=token, weights=weights)
-    return open_found(found)
+    if not isinstance(source, str | os.PathLike):
+        raise SourceError(f"the model is {source!r}; give a bundled name, a local folder or a hub id")
+    with readable(str(source)):
+        return open_found(hub.find(source, revision=revision, token=token, weights=weights))
 
 
 def open_found(found: hub.Source) -> Checkpoint:
@@ -80,9 +83,31 @@ def _open_folder(source: hub.Source) -> Checkpoint:
         config=config,
         published=fields,
         generation=read_json(generation) if generation.exists() else {},
-        tensors=lambda: [tensor for file in weight_files(folder) for tensor in read_header(file)],
-        tokenizer=lambda: _agreeing(load_tokenizer(folder, config.vocab_size), config, str(folder)),
+        tensors=lambda: _tensors(folder),
+        tokenizer=lambda: _folder_tokenizer(folder, config),
     )
+
+
+def _tensors(folder: Path) -> list[StoredTensor]:
+    with readable(str(folder)):
+        return [tensor for file in weight_files(folder) for tensor in read_header(file)]
+
+
+def _folder_tokenizer(folder: Path, config: BodyConfig) -> Tokenizer:
+    with readable(str(folder)):
+        return _agreeing(load_tokenizer(folder, config.vocab_size), config, str(folder))
+
+
+@contextmanager
+def readable(where: str) -> Iterator[None]:
+    """What the file system refuses (a folder that is not ours, a name too long), as a SourceError."""
+    try:
+        yield
+    except OSError as error:
+        what = f" ({one_line(error.filename, 80)})" if error.filename else ""
+        raise SourceError(
+            f"{one_line(where, 200)}: cannot be read: {error.strerror or error}{what}"
+        ) from error
 
 
 def _open_gguf(source: hub.Source) -> Checkpoint:

@@ -79,11 +79,14 @@ def _rope(h: GGUFHeader) -> Fields:
     kind = h.text("rope.scaling.type") or "none"
     if kind == "none":
         return settings
-    return settings | {
-        "rope_type": kind,
-        "factor": h.number("rope.scaling.factor"),
-        "original_max_position_embeddings": original if kind == "yarn" else None,
-    }
+    scaling: Fields = {"rope_type": kind, "factor": h.number("rope.scaling.factor")}
+    if kind == "yarn":
+        scaling |= {
+            "original_max_position_embeddings": original,
+            "beta_fast": h.number("rope.scaling.yarn_beta_fast"),
+            "beta_slow": h.number("rope.scaling.yarn_beta_slow"),
+        }
+    return settings | scaling
 
 
 def _llama(h: GGUFHeader) -> Fields:
@@ -175,6 +178,7 @@ def _gemma3(h: GGUFHeader) -> Fields:
     rope = fields.pop("rope_parameters")
     return fields | {
         "sliding_window": h.size("attention.sliding_window"),
+        "sliding_window_pattern": h.whole("attention.sliding_window_pattern"),
         "rope_theta": rope.pop("rope_theta"),
         "rope_scaling": rope or None,
         "rope_local_base_freq": h.number("rope.freq_base_swa", 10000.0),

@@ -50,6 +50,10 @@ def open_gguf(path: Path) -> GGUFCheckpoint:
     """
     header = _whole(path)
     architecture = ARCHITECTURES.get(header.architecture)
+    if not header.architecture:
+        raise ConfigError(
+            f"{path}: `general.architecture` is missing, so nothing says how to read its tensors"
+        )
     if architecture is None:
         near = difflib.get_close_matches(header.architecture, ARCHITECTURES, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -79,9 +83,9 @@ def _whole(path: Path) -> GGUFHeader:
             "names, name-00001-of-00003.gguf, and give the first"
         )
     tensors = [part for file in read for tensor in file.tensors for part in _unstacked(tensor)]
-    twice = len(tensors) - len({tensor.name for tensor in tensors})
+    twice = [name for name, count in Counter(tensor.name for tensor in tensors).items() if count > 1]
     if twice:
-        raise WeightsError(f"{path}: {twice} tensors are there twice; the file is damaged")
+        raise WeightsError(f"{path}: tensor {twice[0]!r} is there more than once; the file is damaged")
     return GGUFHeader(read[0].metadata, tensors, str(path))
 
 

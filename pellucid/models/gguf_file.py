@@ -17,7 +17,7 @@ import numpy as np
 
 from pellucid.errors import ConfigError, WeightsError
 from pellucid.models.gguf_blocks import ENCODINGS, TYPE_NAMES
-from pellucid.models.stored import StoredTensor
+from pellucid.models.stored import A_POINTER, POINTER, StoredTensor
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -66,12 +66,16 @@ class _Reader:
         self._doing = "its beginning"
 
     def read(self) -> GGUFFile:
+        if bytes(self._data[: len(POINTER)]) == POINTER:
+            raise ConfigError(f"{self._path}: {A_POINTER}")
         if bytes(self._take(4)) != MAGIC:
             raise ConfigError(f"{self._path}: no GGUF file (it does not begin with the letters GGUF)")
         version = self._number("I")
         if version not in VERSIONS:
+            turned = int.from_bytes(version.to_bytes(4, "little"), "big")
+            said = f"a big-endian file of version {turned}" if turned in VERSIONS else f"version {version}"
             raise ConfigError(
-                f"{self._path}: GGUF version {version}; Pellucid reads versions 2 and 3, little-endian. "
+                f"{self._path}: GGUF, {said}; Pellucid reads versions 2 and 3, little-endian. "
                 "Convert the checkpoint again with a current tool"
             )
         num_tensors, num_values = self._number("Q"), self._number("Q")

@@ -24,6 +24,7 @@ ARITHMETIC = (
     "attn_logit_softcapping",
     "embedding_scale",
     "expert_count",
+    "expert_gating_func",
     "expert_group_count",
     "expert_shared_count",
     "expert_weights_scale",
@@ -33,6 +34,10 @@ ARITHMETIC = (
     "nextn_predict_layers",
     "residual_scale",
     "rope.dimension_sections",
+    "rope.scaling.attn_factor",
+    "rope.scaling.yarn_attn_factor",
+    "rope.scaling.yarn_ext_factor",
+    "rope.scaling.yarn_log_multiplier",
     "router_logit_softcapping",
 )
 # llama.cpp's own value of what is 1 where it is neutral.
@@ -50,7 +55,7 @@ class GGUFHeader:
         self.where = where
         self.metadata = metadata
         self.tensors = {tensor.name: tensor for tensor in tensors}
-        self.architecture = str(metadata.get("general.architecture"))
+        self.architecture = str(metadata.get("general.architecture", ""))
         prefix = f"{self.architecture}."
         own = {key.removeprefix(prefix): v for key, v in metadata.items() if key.startswith(prefix)}
         self._own = PublishedConfig(own, f"{where}, `{prefix}*`", self.architecture)

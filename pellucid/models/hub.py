@@ -46,10 +46,13 @@ def find(
         return Source(text, _checkpoint_folder(path), "local folder")
     if path.is_file():
         if path.suffix != ".gguf":
+            folder = f"its folder, {path.parent}," if (path.parent / "config.json").is_file() else "a folder"
             raise SourceError(
-                f"{path}: is no GGUF file; give one, a checkpoint folder, a bundled name or a hub id"
+                f"{path}: is no GGUF file; give {folder} a GGUF file, a bundled name or a hub id"
             )
         return Source(text, path, "GGUF file")
+    if path.is_symlink():
+        raise SourceError(f"{path}: a symbolic link that leads nowhere; give what it should have led to")
     if not text.startswith((OWNER, ".", "/", "~")):
         if HUB_ID.fullmatch(text):
             return Source(text, download_checkpoint(text, revision, token, weights=weights), "hub")
@@ -67,4 +70,11 @@ def _checkpoint_folder(path: Path) -> Path:
     packed = sorted(path.glob("*.gguf"))
     if packed:
         raise SourceError(f"{path}: a folder of GGUF files; give one of them: {packed[0]}")
-    raise SourceError(f"{path}: a folder without config.json; a checkpoint folder must have one")
+    if (path / "adapter_config.json").exists():
+        raise SourceError(
+            f"{path}: holds a LoRA adapter, no model; open the model it was made for, and run with this "
+            'by `pellucid run --lora FOLDER` or lora_request=LoRARequest("name", 1, FOLDER)'
+        )
+    within = sorted(file.parent for file in path.glob("*/config.json"))
+    hint = f"; {within[0]} has one" if within else ""
+    raise SourceError(f"{path}: a folder without config.json; a checkpoint folder must have one{hint}")

@@ -31,7 +31,7 @@ def read_value(path: Path) -> Any:
     try:
         if path.stat().st_size > LIMIT:
             raise ConfigError(f"{path}: {path.stat().st_size} bytes, far too long for what it is named")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except json.JSONDecodeError as error:

@@ -14,7 +14,7 @@ from pellucid.errors import WeightsError
 from pellucid.models.encodings import SAFETENSORS, Encoding
 from pellucid.models.gguf_blocks import ENCODINGS
 from pellucid.models.json_file import read_json
-from pellucid.models.stored import StoredTensor
+from pellucid.models.stored import A_POINTER, POINTER, StoredTensor
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -80,12 +80,16 @@ def read_header(file: Path) -> list[StoredTensor]:
         with file.open("rb") as opened:
             size = opened.seek(0, 2)
             opened.seek(0)
-            length = int.from_bytes(opened.read(8), "little")
+            beginning = opened.read(len(POINTER))
+            if beginning == POINTER:
+                raise WeightsError(f"{file}: {A_POINTER}")
+            length = int.from_bytes(beginning[:8], "little")
             if size < 8 or length > min(size - 8, HEADER_LIMIT):
                 raise WeightsError(
                     f"{file}: not a whole safetensors file: {size} bytes, of which the header would take "
                     f"{length}; download it again"
                 )
+            opened.seek(8)
             text = opened.read(length)
     except OSError as error:
         raise WeightsError(f"{file}: cannot be read: {error.strerror or error}") from error

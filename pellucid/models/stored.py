@@ -12,6 +12,13 @@ from torch import Tensor
 from pellucid.errors import WeightsError
 from pellucid.models.encodings import Encoding
 
+POINTER = b"version https://git-lfs"
+A_POINTER = (
+    "only a Git LFS pointer, which says where the weights are; run `git lfs pull` in its folder, or download "
+    "the file itself"
+)
+"""What git leaves in place of a large file where Git LFS is not installed."""
+
 
 @dataclass(frozen=True)
 class StoredTensor:

@@ -24,7 +24,7 @@ def _files(folder: Path) -> dict[str, str]:
     if single.is_file():
         paths["default"] = single
     try:
-        return {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
+        return {name: path.read_text(encoding="utf-8-sig") for name, path in paths.items()}
     except (OSError, UnicodeDecodeError) as error:
         raise damaged(folder / "chat_template.jinja", error) from error
 

@@ -6,7 +6,7 @@ from typing import Any
 import tokenizers
 from tokenizers import processors
 
-from pellucid.errors import TokenizerError
+from pellucid.errors import TokenizerError, one_line
 from pellucid.text.byte_bpe import byte_bpe
 from pellucid.text.chat import ChatTemplate
 from pellucid.text.fast_codec import FastCodec
@@ -152,7 +152,7 @@ def _gpt2(fields: Fields) -> tokenizers.Tokenizer:
     try:
         backend = byte_bpe(fields.vocab, merges, PRE[pre], ignore_merges=PRE[pre] in ("llama3", "tekken"))
     except Exception as error:  # the library raises bare Exception, e.g. for a merge of unknown tokens
-        raise fields.wrong("merges", f"do not fit the tokens ({error})") from error
+        raise fields.wrong("merges", f"do not fit the tokens ({one_line(error)})") from error
     backend.add_special_tokens([tokenizers.AddedToken(t, normalized=False) for t in fields.added(CONTROL)])
     backend.add_tokens([tokenizers.AddedToken(t, normalized=False) for t in fields.added(USER_DEFINED)])
     _add_bos_eos(backend, fields, default=pre in BEGIN_WITH_BOS)

@@ -6,8 +6,7 @@ from typing import Any
 import jinja2
 from jinja2.exceptions import SecurityError
 
-from pellucid.errors import RequestError, TokenizerError
-from pellucid.text.template_costs import WIDTH
+from pellucid.errors import RequestError, TokenizerError, one_line
 from pellucid.text.template_guard import Guard
 from pellucid.text.template_meter import MAX_DEPTH, OverLimit, metered
 from pellucid.text.template_names import Refused
@@ -59,15 +58,17 @@ def render(template: jinja2.Template, values: Mapping[str, Any]) -> str:
         with metered(copies):
             return template.render(copies)
     except Refused as error:
-        raise RequestError(f"the chat template refuses this conversation: {error}") from None
+        raise RequestError(f"the chat template refuses this conversation: {one_line(error)}") from None
     except OverLimit as error:
-        raise TokenizerError(f"the chat template was stopped: {error}; give another one") from None
+        raise TokenizerError(f"the chat template was stopped: {one_line(error)}; give another one") from None
     except SecurityError as error:
-        raise TokenizerError(f"the chat template reaches for what it may not use: {error}") from None
+        raise TokenizerError(
+            f"the chat template reaches for what it may not use: {one_line(error)}"
+        ) from None
     except Exception as error:
         raise TokenizerError(f"the chat template failed on this conversation: {_why(error)}") from error
 
 
 def _why(error: Exception) -> str:
     line = getattr(error, "lineno", None)
-    return f"{type(error).__name__}: {str(error)[:WIDTH]}" + (f" (line {line})" if line else "")
+    return f"{type(error).__name__}: {one_line(error)}" + (f" (line {line})" if line else "")

@@ -8,7 +8,7 @@ from typing import Any
 
 import tokenizers
 
-from pellucid.errors import TokenizerError
+from pellucid.errors import TokenizerError, one_line
 
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 # What the published classes assume where their config is silent.
@@ -105,7 +105,7 @@ def _token(entry: Any, path: Path, field: str) -> tokenizers.AddedToken:
 
 
 def _id(written: Any, path: Path) -> int:
-    if not str(written).isdecimal():
+    if not str(written).isdecimal() or len(str(written)) > 18:
         raise damaged(path, f"an added token has the id {_short(written)}")
     return int(written)
 
@@ -120,8 +120,8 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, OSError, RecursionError) as error:
         raise damaged(path, error) from error
     if not isinstance(data, dict):
         raise damaged(path, f"it holds a {type(data).__name__} where an object belongs")
@@ -130,4 +130,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def damaged(path: Path, why: object) -> TokenizerError:
     """The one error for a tokenizer file that cannot be read."""
-    return TokenizerError(f"{path} is damaged: {why}; get it again from where the checkpoint came from")
+    return TokenizerError(
+        f"{path} is damaged: {one_line(why)}; get it again from where the checkpoint came from"
+    )

@@ -176,6 +176,9 @@ def _write_rope(writer: gguf.GGUFWriter, config: object) -> None:
         writer.add_rope_scaling_factor(rope["factor"])
     if kind == "yarn":
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        if "beta_fast" in rope:
+            writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+            writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
     if kind == "longrope":
         original = config.original_max_position_embeddings
         scale = config.max_position_embeddings / original

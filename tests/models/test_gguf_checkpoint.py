@@ -176,10 +176,19 @@ def test_unknown_architecture(llama, tmp_path) -> None:
         open_checkpoint(path)
 
 
-@pytest.mark.parametrize("key", ["attention.clamp_kqv", "logit_scale", "attn_logit_softcapping"])
+@pytest.mark.parametrize(
+    "key", ["attention.clamp_kqv", "logit_scale", "attn_logit_softcapping", "rope.scaling.attn_factor"]
+)
 def test_metadata_that_changes_the_arithmetic_is_refused_by_name(key, llama, tmp_path) -> None:
     path = write_gguf(llama, tmp_path / "m.gguf", **{f"llama.{key}": 3.5})
     with pytest.raises(ConfigError, match=rf"llama\.{key}.*3\.5"):
+        open_checkpoint(path)
+
+
+def test_a_tensor_that_is_there_twice_is_named(llama, tmp_path) -> None:
+    path = write_gguf(llama, tmp_path / "m.gguf")
+    path.write_bytes(path.read_bytes().replace(b"blk.0.attn_k.weight", b"blk.0.attn_v.weight"))
+    with pytest.raises(WeightsError, match=r"'blk\.0\.attn_v\.weight' is there more than once"):
         open_checkpoint(path)
 
 

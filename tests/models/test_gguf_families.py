@@ -1,10 +1,12 @@
 """A GGUF file is the same model as the checkpoint it was made from, whichever family it belongs to."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from gguf_writing import write_gguf
 from parity.checkpoints import make, prompt
-from parity.decoder_cases import CASES
+from parity.decoder_cases import CASES, GROUPED, rope
 
 from pellucid.models.loading import load_model
 
@@ -48,7 +50,19 @@ FIXED = {
 }
 
 
-@pytest.mark.parametrize("name", EXPRESSIBLE)
+CASES = {
+    **CASES,
+    "llama-yarn-betas": replace(
+        CASES["llama-yarn"],
+        fields={
+            **GROUPED,
+            **rope("yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=8.0, beta_slow=2.0),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*EXPRESSIBLE, "llama-yarn-betas"])
 @torch.no_grad()
 def test_logits_equal_the_published_implementation(name, tmp_path, cell) -> None:
     case = CASES[name]

@@ -214,3 +214,20 @@ def test_local_names(tmp_path) -> None:
             hub.find(path)
     with pytest.raises(SourceError, match="is no bundled model"):
         hub.find("pellucid/nothing")
+
+
+def test_a_file_or_folder_beside_the_one_that_was_meant_leads_to_it(tmp_path) -> None:
+    model = write_llama(tmp_path / "outer" / "model")
+    adapter, loop = tmp_path / "adapter", tmp_path / "loop"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    loop.symlink_to(loop)
+    for path, words in (
+        (model / "model.safetensors", f"its folder, {model}"),
+        (model / "config.json", f"its folder, {model}"),
+        (model.parent, f"{model} has one"),
+        (adapter, "LoRA adapter.*--lora"),
+        (loop, "symbolic link that leads nowhere"),
+    ):
+        with pytest.raises(SourceError, match=words):
+            hub.find(path)

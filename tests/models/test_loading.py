@@ -8,7 +8,7 @@ import pytest
 import torch
 from llama_folder import CONFIG, llama_tensors, write_config, write_llama
 
-from pellucid.errors import ConfigError, OutOfMemoryError, TokenizerError, WeightsError
+from pellucid.errors import ConfigError, OutOfMemoryError, SourceError, TokenizerError, WeightsError
 from pellucid.models import loading
 from pellucid.models.loading import load_model, open_checkpoint
 
@@ -104,6 +104,32 @@ def test_a_missing_shard_is_named(tmp_path) -> None:
 def test_an_index_may_not_lead_out_of_its_folder(folder, name) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": name}}))
     assert "weight_map" in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "./" + "y" * 300, None, 5])
+def test_a_name_that_can_be_none_is_refused(name) -> None:
+    with pytest.raises(SourceError, match=r"too long|give a bundled name"):
+        load_model(name)
+
+
+def test_a_shard_whose_name_no_disk_holds(folder) -> None:
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"lm_head.weight": "z" * 300}}))
+    with pytest.raises(SourceError, match=rf"{folder}: cannot be read: File name too long"):
+        load_model(folder)
+
+
+def test_what_git_leaves_where_lfs_is_missing_is_named(folder) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 23880\n"
+    (folder / "model.safetensors").write_text(pointer)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: only a Git LFS pointer.*git lfs pull"):
+        load_model(folder)
+
+
+def test_a_byte_order_mark_is_no_mistake(folder) -> None:
+    config = folder / "config.json"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
+    assert load_model(folder, device="cpu").config.vocab_size == CONFIG["vocab_size"]
 
 
 def test_a_truncated_file_names_the_first_tensor_that_is_cut(folder) -> None:

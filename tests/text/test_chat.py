@@ -116,6 +116,11 @@ def test_a_refusal_is_the_requests_fault_and_a_broken_template_the_checkpoints()
         ChatTemplate("{{ nothing.at.all }}").render(USER)
 
 
+def test_what_a_hostile_template_says_stays_one_line_without_control_characters():
+    with pytest.raises(RequestError, match=r"conversation: no \[31m system turn$"):
+        ChatTemplate("{{ raise_exception('no\n\x1b[31m\tsystem\u202e turn') }}").render(USER)
+
+
 def test_templates_from_a_folder(tmp_path):
     (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\n")
     assert load_tokenizer(tmp_path).chat_template is None

@@ -106,6 +106,8 @@ def test_a_damaged_file_is_named(test_data, tmp_path, name, damage):
             "tokenizer_config.json",
         ),
         ({"config.json": "nonsense", "vocab.txt": ""}, "config.json"),
+        ({"tokenizer_config.json": "[" * 100_000, "vocab.txt": ""}, "tokenizer_config.json"),
+        ({"added_tokens.json": '{"<a>": "' + "9" * 5000 + '"}', "vocab.txt": ""}, "added_tokens.json"),
     ],
 )
 def test_a_file_that_holds_something_else_is_named(tmp_path, files, named):
