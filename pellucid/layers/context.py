@@ -137,8 +137,8 @@ class DenseContext:
     def dropout(self, x: Tensor) -> Tensor:
         if not self._dropout:
             return x
-        keep = torch.rand(x.shape, generator=self._generator, device=x.device) >= self._dropout
-        return x * keep / (1 - self._dropout)
+        keep = torch.empty_like(x).bernoulli_(1 - self._dropout, generator=self._generator)
+        return x * keep.div_(1 - self._dropout)
 
     def output_rows(self, x_TD: Tensor) -> Tensor:
         return x_TD

@@ -17,10 +17,11 @@ from pellucid.errors import WeightsError
 from pellucid.models.body import Body
 from pellucid.models.family import Family
 from pellucid.models.weights import Target, targets
-from pellucid.training.optim import Average, trained
+from pellucid.training.optim import Average, Optimizer, trained
 
 STATE = "state.safetensors"
-MOMENTS = ("exp_avg", "exp_avg_sq")
+OTHERS = {"model", "average", "step"}
+"""What a state says of each parameter, or of all, beside the moments that its optimizer remembers."""
 
 
 @dataclass
@@ -46,23 +47,22 @@ def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str,
 
 
 def save_state(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None, at: Progress
+    folder: Path, model: nn.Module, optimizer: Optimizer, average: Average | None, at: Progress
 ) -> None:
     """Everything that the next step depends on, in one file."""
-    tensors = {}
+    tensors, remembered = {}, optimizer.state()
     for name, parameter in trained(model):
         tensors[f"model.{name}"] = parameter.detach()
-        for moment in MOMENTS:
-            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
+        for kind, value in remembered[parameter].items():
+            if kind not in OTHERS:
+                tensors[f"{kind}.{name}"] = value
         if average is not None:
             tensors[f"average.{name}"] = average.values[name]
     metadata = {"step": str(at.step), "best": repr(at.best), "worse": str(at.worse)}
     write_atomically(folder / STATE, tensors, metadata)
 
 
-def load_state(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None
-) -> Progress:
+def load_state(folder: Path, model: nn.Module, optimizer: Optimizer, average: Average | None) -> Progress:
     """Put a saved state back; a run that has none begins at step 0.
 
     Raises WeightsError if it belongs to another model.
@@ -80,10 +80,9 @@ def load_state(
                     "folder, or delete the file"
                 )
             parameter.copy_(file.get_tensor(f"model.{name}"))
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(meta["step"])),
-                **{moment: file.get_tensor(f"{moment}.{name}").to(parameter.device) for moment in MOMENTS},
-            }
+            kinds = {kind for kind, _, of in (key.partition(".") for key in saved) if of == name} - OTHERS
+            moments = {kind: file.get_tensor(f"{kind}.{name}").to(parameter.device) for kind in kinds}
+            optimizer.restore(parameter, {"step": torch.tensor(float(meta["step"])), **moments})
             if average is not None:
                 average.values[name].copy_(file.get_tensor(f"average.{name}"))
     return Progress(int(meta["step"]), float(meta["best"]), int(meta["worse"]))

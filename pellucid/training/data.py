@@ -3,9 +3,9 @@
 So a resumed run needs no saved position, and each rank knows all ranks' shares. Letters: T tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
@@ -92,6 +92,15 @@ class Source(Protocol[P_co]):
         """The step's batch in `count` parts of about equal size, for accumulation and ranks."""
 
 
+def in_epoch(plan: Callable[[int], list[np.ndarray]], step: int) -> np.ndarray:
+    """What the step trains on, where each epoch has a plan of its own, of any number of steps."""
+    epoch = 0
+    while step >= len(plan(epoch)):
+        step -= len(plan(epoch))
+        epoch += 1
+    return plan(epoch)[step]
+
+
 class Documents:
     """Documents of any length, shuffled anew each epoch and packed up to a number of tokens a step."""
 
@@ -101,14 +110,10 @@ class Documents:
         """Document i is `ids[starts[i]:starts[i + 1]]`, with a weight for each token."""
         self.ids, self.weights, self.starts = ids, weights, starts
         self.tokens_per_step, self.seed = tokens_per_step, seed
-        self._plan = lru_cache(maxsize=2)(self._planned)
+        self._plan = cache(self._planned)
 
     def parts(self, step: int, count: int) -> list[Batch]:
-        epoch = 0
-        while step >= len(self._plan(epoch)):
-            step -= len(self._plan(epoch))
-            epoch += 1
-        chosen = self._plan(epoch)[step]
+        chosen = in_epoch(self._plan, step)
         return [Batch.of([self.document(i) for i in chosen[part::count]]) for part in range(count)]
 
     def document(self, i: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from torch import nn
 from pellucid.training.checkpoint import Progress, load_state, save_state
 from pellucid.training.data import P, Source
 from pellucid.training.loss import Task, evaluate
-from pellucid.training.optim import Average, Schedule, adamw, cosine
+from pellucid.training.optim import Average, MakeOptimizer, Optimizer, Schedule, adamw, cosine
 from pellucid.training.ranks import Ranks
 from pellucid.training.record import Record, plot
 
@@ -23,6 +23,7 @@ class TrainConfig:
     lr: float
     schedule: Schedule | None = None
     """None: warm-up over 2 % of the steps, at most 200, then a cosine."""
+    optimizer: MakeOptimizer = adamw
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
@@ -61,7 +62,7 @@ def train(
         raise ValueError(
             f"parts={config.parts} cannot be shared by {ranks.world} ranks; use a multiple of {ranks.world}"
         )
-    optimizer = adamw(model, lr=config.lr, weight_decay=config.weight_decay, betas=config.betas)
+    optimizer = config.optimizer(model, lr=config.lr, weight_decay=config.weight_decay, betas=config.betas)
     average = Average(model, config.average) if config.average is not None else None
     at = load_state(folder, model, optimizer, average)
     schedule = config.schedule or cosine(config.steps, min(200, config.steps // 50 + 1))
@@ -97,7 +98,7 @@ def train_step(
     source: Source[P],
     task: Task[P],
     config: TrainConfig,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     ranks: Ranks,
     step: int,
     lr: float,
@@ -106,7 +107,7 @@ def train_step(
     device = next(model.parameters()).device
     parts = source.parts(step, config.parts)
     weight = sum(part.weights_T.sum().item() for part in parts)
-    optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     total = torch.zeros((), device=device)
     for index in range(ranks.rank, config.parts, ranks.world):
         # what dropout draws depends on step and part alone, whoever computes it and whenever
@@ -118,8 +119,7 @@ def train_step(
     ranks.add_up([total])
     ranks.add_up_gradients(model)
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+    optimizer.set_lr(lr)
     optimizer.step()
     return total.item(), norm.item(), sum(part.tokens for part in parts)
 

@@ -1,4 +1,4 @@
-"""What a model is trained to do: predict tokens, tell classes.
+"""What a model is trained to do: predict tokens, translate, tell classes.
 
 Letters: T tokens, N sequences or pictures, V outputs.
 """
@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from pellucid.kernels import Kernels
 from pellucid.layers.context import DenseContext
+from pellucid.models.encoder_decoder import EncoderDecoder
 from pellucid.training.data import Batch, Labelled, P, Part
+from pellucid.training.pairs import PairBatch
 
 P_contra = TypeVar("P_contra", bound=Part, contravariant=True)
 
@@ -41,6 +43,28 @@ class NextToken:
         ctx = training_context(batch.lengths, self.kernels, batch.ids_T.device, self.dropout, generator)
         smoothing = self.label_smoothing if generator else 0.0
         return cross_entropy(model(batch.ids_T, ctx), batch.targets_T, batch.weights_T, smoothing)
+
+
+class TargetOfSource:
+    """Predict each token of a target from its source and the target's tokens before it."""
+
+    def __init__(self, kernels: Kernels, *, dropout: float = 0.0, label_smoothing: float = 0.0) -> None:
+        self.kernels, self.dropout, self.label_smoothing = kernels, dropout, label_smoothing
+
+    def loss(self, model: nn.Module, batch: PairBatch, generator: torch.Generator | None) -> Tensor:
+        assert isinstance(model, EncoderDecoder)
+        written, device = batch.written, batch.source_S.device
+        # what attention looks at is not dropped: fused attention has no dropout, and is faster by a third
+        dropout = self.dropout if generator else 0.0
+        source = DenseContext(
+            batch.source_lengths, self.kernels, device=device, dropout=dropout, generator=generator
+        )
+        ctx = DenseContext(
+            written.lengths, self.kernels, device=device, memory=source, dropout=dropout, generator=generator
+        )
+        model.encode(batch.source_S, source)
+        smoothing = self.label_smoothing if generator else 0.0
+        return cross_entropy(model(written.ids_T, ctx), written.targets_T, written.weights_T, smoothing)
 
 
 class OneClass:

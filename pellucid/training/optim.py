@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +33,68 @@ def trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
-def adamw(
-    model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float]
-) -> torch.optim.AdamW:
+class Optimizer:
+    """One of torch's optimizers or several, each with parameters of its own, all at one learning rate."""
+
+    def __init__(self, *members: torch.optim.Optimizer) -> None:
+        self.members = members
+
+    def set_lr(self, lr: float) -> None:
+        """The learning rate of the next step."""
+        for member in self.members:
+            for group in member.param_groups:
+                group["lr"] = lr
+
+    def step(self) -> None:
+        """Change every parameter by its gradient."""
+        for member in self.members:
+            member.step()
+
+    def state(self) -> dict[Tensor, dict[str, Tensor]]:
+        """What is remembered of each parameter: the same tensors that the steps change."""
+        return {p: state for member in self.members for p, state in member.state.items()}
+
+    def restore(self, parameter: Tensor, state: dict[str, Tensor]) -> None:
+        """Put back what was remembered of a parameter."""
+        for member in self.members:
+            if any(parameter is p for group in member.param_groups for p in group["params"]):
+                member.state[parameter] = state
+
+
+class MakeOptimizer(Protocol):
+    """`adamw` or `muon`."""
+
+    def __call__(
+        self, model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float]
+    ) -> Optimizer: ...
+
+
+def adamw(model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float]) -> Optimizer:
     """AdamW (Loshchilov & Hutter 2019). Matrices decay; norms and biases do not."""
     parameters = [parameter for _, parameter in trained(model)]
+    return Optimizer(_adamw(parameters, lr=lr, weight_decay=weight_decay, betas=betas))
+
+
+def muon(model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float]) -> Optimizer:
+    """Muon (Jordan et al. 2024) for the blocks' matrices, its steps scaled to AdamW's size (Liu et al. 2025);
+    AdamW for tables, norms and biases."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in trained(model):
+        block = parameter.dim() == 2 and ".blocks." in f".{name}"
+        (matrices if block else others).append(parameter)
+    return Optimizer(
+        torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+        _adamw(others, lr=lr, weight_decay=weight_decay, betas=betas),
+    )
+
+
+def _adamw(parameters: list[nn.Parameter], *, weight_decay: float, **settings: Any) -> torch.optim.AdamW:
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
+    return torch.optim.AdamW(groups, fused=True, **settings)
 
 
 def cosine(steps: int, warmup: int, floor: float = 0.1) -> Schedule:
@@ -54,6 +107,12 @@ def cosine(steps: int, warmup: int, floor: float = 0.1) -> Schedule:
         return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
 
     return factor
+
+
+def plateau(steps: int, warmup: int, decay: int) -> Schedule:
+    """Up in a line, level, and down in a line to nothing over the last `decay` steps: while it is level a run
+    may be made longer or shorter (Hägele et al. 2024)."""
+    return lambda step: min((step + 1) / warmup, 1.0, (steps - step) / decay)
 
 
 def inverse_square_root(warmup: int) -> Schedule:

@@ -25,7 +25,7 @@ def test_inverse_square_root():
 
 
 def test_matrices_decay_and_norms_do_not():
-    decays, stays = adamw(tiny_model(), lr=1.0, weight_decay=0.1, betas=(0.9, 0.95)).param_groups
+    decays, stays = adamw(tiny_model(), lr=1.0, weight_decay=0.1, betas=(0.9, 0.95)).members[0].param_groups
     assert decays["weight_decay"] == 0.1 and all(p.dim() == 2 for p in decays["params"])
     assert stays["weight_decay"] == 0.0 and len(stays["params"]) == 5
 
