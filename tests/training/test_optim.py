@@ -8,7 +8,7 @@ from tiny_run import tiny_model
 from torch.nn import functional as F
 
 from pellucid.training.loss import cross_entropy
-from pellucid.training.optim import Average, adamw, cosine, inverse_square_root
+from pellucid.training.optim import Average, adamw, cosine, inverse_square_root, muon, plateau
 
 
 def test_cosine():
@@ -22,6 +22,27 @@ def test_inverse_square_root():
     factor = inverse_square_root(warmup=100)
     assert factor(49) == pytest.approx(0.5) and factor(99) == pytest.approx(1.0)
     assert factor(399) == pytest.approx(0.5)
+
+
+def test_plateau():
+    factor = plateau(steps=100, warmup=10, decay=20)
+    assert factor(0) == 0.1 and factor(9) == factor(50) == factor(80) == 1.0
+    assert factor(90) == pytest.approx(0.5) and factor(99) == pytest.approx(0.05)
+
+
+def test_muon_turns_the_blocks_matrices_and_adamw_the_rest():
+    model = tiny_model()
+    model.blocks[0].mlp.down_proj.weight.grad = torch.randn(16, 24) * 1e-4
+    before = model.blocks[0].mlp.down_proj.weight.detach().clone()
+    turning, rest = muon(model, lr=1.0, weight_decay=0.0, betas=(0.9, 0.95)).members
+    assert len(turning.param_groups[0]["params"]) == 8
+    assert sum(len(group["params"]) for group in rest.param_groups) == 1 + 5
+    turning.step()
+    step = before - model.blocks[0].mlp.down_proj.weight.detach()
+    # all singular values about as large, whatever the gradient's are, and entries of AdamW's size
+    values = torch.linalg.svdvals(step)
+    assert values.max() < 2.0 * values.min()
+    assert step.square().mean().sqrt().item() == pytest.approx(0.2, rel=0.3)
 
 
 def test_matrices_decay_and_norms_do_not():
