@@ -24,12 +24,13 @@ from pellucid.lora import LoRARequest
 from pellucid.models.catalog import catalog
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.convert import convert as convert_folder
+from pellucid.models.encoder_decoder import EncoderDecoder
 from pellucid.models.inspect import inspect as inspect_checkpoint
 from pellucid.models.quantise_folder import quantise_folder
 from pellucid.models.quantising import QUANTIZATIONS
 from pellucid.sampling.params import SamplingParams
 from pellucid.training import recipes
-from pellucid.views import batch_timeline, terminal
+from pellucid.views import batch_timeline
 from pellucid.views.cost import show_cost
 from pellucid.views.inspection import show_catalog, show_inspection
 
@@ -143,7 +144,9 @@ def see(
     prompts: Prompts = None,
     file: Annotated[Path | None, typer.Option(help="Read the prompt from a file.")] = None,
     model: Model = BUNDLED,
-    max_tokens: MaxTokens = 8,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", "-n", help="New tokens; by default 8, of a translation 32.")
+    ] = None,
     layer: Annotated[int | None, typer.Option(help="Whose attention to show; the last by default.")] = None,
     head: Annotated[int, typer.Option(help="Which head of it.")] = 0,
     batch: Annotated[
@@ -154,17 +157,20 @@ def see(
     dtype: Dtype = "auto",
     device: Device = "auto",
 ) -> None:
-    """Look inside a run: attention, logit lens, the likeliest tokens of every step."""
+    """Look inside a run of any model: attention, logit lens, the likeliest tokens of every step; both sides
+    of a translation, a text in an encoder, a picture file in patches."""
     texts = read_prompts(prompts or [], file)
     if batch:
-        see_batch(texts, model, max_tokens, dtype=dtype, device=device, blocks=blocks, budget=budget)
+        see_batch(texts, model, max_tokens or 8, dtype=dtype, device=device, blocks=blocks, budget=budget)
         return
     if len(texts) != 1:
         raise RequestError(
             f"see shows one prompt at a time, or several with --batch; {len(texts)} were given"
         )
-    trace = LLM(model, dtype=dtype, device=device).trace(texts[0], max_tokens=max_tokens)
-    terminal.show(trace, layer=layer, head=head)
+    llm = LLM(model, dtype=dtype, device=device)
+    if max_tokens is None:
+        max_tokens = 32 if isinstance(llm.model, EncoderDecoder) else 8 if llm.writes else 0
+    llm.trace(texts[0], max_tokens=max_tokens).show(layer=layer, head=head)
 
 
 @app.command()

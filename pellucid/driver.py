@@ -7,18 +7,17 @@ from typing import TypeVar
 from rich.progress import Progress
 
 from pellucid.answer import Answer, Beams
-from pellucid.engine.batch import Batch
 from pellucid.engine.engine import Engine
 from pellucid.engine.request import Request
 from pellucid.layers.adapter import Adapter
-from pellucid.layers.context import ForwardContext
 from pellucid.outputs import Piece
 from pellucid.prompts import ReadPrompt
 from pellucid.sampling.bad_words import bad_word_ids
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
 from pellucid.sampling.rules import LastIs, Rule
 from pellucid.text import Tokenizer
-from pellucid.trace.record import Record, TracingContext, Watched
+from pellucid.trace.record import Record
+from pellucid.trace.watcher import Watcher
 
 Begun = TypeVar("Begun", Answer, Beams)
 
@@ -30,7 +29,7 @@ class Driver:
         self.engine = engine
         self.tokenizer = tokenizer
         self._unfinished: dict[str, Answer | Beams] = {}
-        self._records: dict[str, Record] = {}
+        self._watcher = Watcher()
         self._numbers = itertools.count()
 
     def answer(
@@ -43,22 +42,21 @@ class Driver:
         """Begin a request; a `record` is given every value of its run. Raises RequestError."""
         request_id = str(next(self._numbers))
         answer = Answer(request_id, read, params, self.tokenizer)
-        self.engine.add(
-            Request(
-                id=request_id,
-                prompt_token_ids=read.token_ids,
-                params=params,
-                adapter=adapter,
-                whole_prompt=record is not None,
-                on_token=answer.on_token,
-                bad_word_ids=bad_word_ids(params, self.tokenizer),
-                source=read.source,
-                rules=rules_for(read, params.max_tokens),
-            )
+        request = Request(
+            id=request_id,
+            prompt_token_ids=read.token_ids,
+            params=params,
+            adapter=adapter,
+            whole_prompt=record is not None,
+            on_token=answer.on_token,
+            bad_word_ids=bad_word_ids(params, self.tokenizer),
+            source=read.source,
+            rules=rules_for(read, params.max_tokens),
         )
+        self.engine.add(request)
         self._unfinished[request_id] = answer
         if record is not None:
-            self._records[request_id] = record
+            self._watcher.watch(request, record)
         return answer
 
     def search(self, read: ReadPrompt, params: BeamSearchParams) -> Beams:
@@ -108,7 +106,7 @@ class Driver:
 
     def step(self) -> None:
         """One step of the engine, for everybody."""
-        for output in self.engine.step(self._watch if self._records else None):
+        for output in self.engine.step(self._watcher or None):
             self._unfinished[output.request_id].take(output)
 
     def _pieces(self, answer: Answer) -> Generator[Piece, None, None]:
@@ -127,16 +125,7 @@ class Driver:
         if not one.finished:
             self.engine.abort(one.request_id)
         self._unfinished.pop(one.request_id, None)
-        self._records.pop(one.request_id, None)
-
-    def _watch(self, inside: ForwardContext, batch: Batch) -> ForwardContext:
-        watched = []
-        for i, piece in enumerate(batch.pieces):
-            record = self._records.get(piece.sample.request.id)
-            if record is not None:
-                first, end = batch.query_starts_N1[i : i + 2].tolist()
-                watched.append(Watched(record, slice(first, end), piece.start))
-        return TracingContext(inside, watched) if watched else inside
+        self._watcher.forget(one.request_id)
 
 
 def rules_for(read: ReadPrompt, max_tokens: int | None) -> tuple[Rule, ...]:

@@ -32,9 +32,8 @@ from pellucid.tasks.outputs import (
     TokenClassificationRequestOutput,
 )
 from pellucid.tasks.tasks import Tasks
-from pellucid.trace.record import Record
 from pellucid.trace.trace import Trace
-from pellucid.views import terminal
+from pellucid.tracing import trace_reading, trace_writing
 from pellucid.writer import EngineOptions, LoRAs, Writer
 
 log = logging.getLogger(__name__)
@@ -193,30 +192,27 @@ class LLM:
         return writer.search([writer.reader.read(prompt) for prompt in as_prompts(prompts)], params)
 
     def trace(
-        self, prompt: Prompt, max_tokens: int = 0, sampling_params: SamplingParams | None = None
+        self,
+        prompt: Prompt | Picture,
+        max_tokens: int = 0,
+        sampling_params: SamplingParams | None = None,
     ) -> Trace:
-        """Run a prompt, and `max_tokens` greedy tokens after it, keeping every number inside.
+        """Run one input, keeping every number inside: a text in an encoder, a picture, or a prompt and
+        `max_tokens` greedy tokens after it (chosen as `sampling_params` say instead, if given).
 
-        Other requests keep their tokens; a step that is watched runs operation by operation. With
-        `sampling_params` the tokens are chosen as they say instead.
+        A decoder gives a `TextTrace`, an encoder-decoder a `TranslationTrace` with both sides and
+        cross-attention, an encoder an `EncoderTrace`, a vision model a `PictureTrace`. Other requests keep
+        their tokens and their speed. Raises RequestError.
         """
-        if not isinstance(self.model, Decoder):
-            raise RequestError(f"{self.name}: trace looks into decoders; this is a {self.config.model_type}")
-        writer = self._writer_for("trace")
-        read = writer.reader.read(prompt)
-        greedy = SamplingParams(temperature=0.0, max_tokens=max_tokens or 1)
-        (params,) = writer.params(sampling_params or greedy, 1)
-        if params.n > 1:
-            raise RequestError(
-                f"a trace is of one sample, and n={params.n}: give n=1, and another seed for another"
-            )
-        record = Record()
-        answer = writer.driver.answer(read, params, record=record)
-        writer.driver.run([answer])
-        output = answer.output
-        generated = output.outputs[0].token_ids if max_tokens or sampling_params else []
-        ids = read.token_ids + generated
-        return Trace(self.model, record, ids, len(read.token_ids), self.text_of, terminal.show)
+        if self._writer is None:
+            if max_tokens or sampling_params:
+                self._writer_for("max_tokens")
+            return trace_reading(self.tasks, prompt, self.pieces)
+        (params,) = self._writer.params(
+            sampling_params or SamplingParams(temperature=0.0, max_tokens=max_tokens or 1), 1
+        )
+        keep = bool(max_tokens or sampling_params)
+        return trace_writing(self._writer, prompt, params, self.pieces, keep_answer=keep)
 
     def embed(
         self,
@@ -254,6 +250,11 @@ class LLM:
     def default_sampling_params(self, **changes: Any) -> SamplingParams:
         """What generation_config.json says, greedy where it does not say `do_sample`, with these changes."""
         return self._writer_for("sampling").defaults.params(**changes)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes text, as decoders and encoder-decoders do; else it reads texts or pictures."""
+        return self._writer is not None
 
     @property
     def engine(self) -> Engine:

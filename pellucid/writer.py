@@ -67,6 +67,7 @@ class Writer:
         within_model(options.max_model_len, body.config.max_position_embeddings, name)
         if encodes and options.speculative_config:
             raise ConfigError(f"{name}: speculative_config is for decoders; leave it out")
+        self.body = body
         self.defaults = GenerationDefaults(checkpoint.generation)
         self.backend = choose_backend(device, body.lm_head.weight.dtype)
         own_end = () if tokenizer is None or tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)

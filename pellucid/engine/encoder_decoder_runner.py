@@ -30,18 +30,19 @@ class EncoderDecoderRunner:
     def run(self, batch: Batch, wrap: Wrap | None = None) -> Tensor:
         """The logits `[R, V]` of the batch's output rows."""
         if batch.memories is not None and batch.memories.sources:
-            self.encode(batch.memories.sources)
+            self.encode(batch.memories.sources, wrap)
         return self._decoder.run(batch, wrap)
 
     def profile(self) -> dict[str, float]:
         """Nothing: here operations are not told apart."""
         return {}
 
-    def encode(self, sources: Sequence[tuple[Source, Int64]]) -> None:
+    def encode(self, sources: Sequence[tuple[Source, Int64]], wrap: Wrap | None = None) -> None:
         """Fill the slots of each source with what the cross-attentions make of the encoder's output."""
         device = self.model.lm_head.weight.device
         ctx = DenseContext([source.num_rows for source, _ in sources], self.kernels, device=device)
-        self.model.encode(self.model.pack([source.content for source, _ in sources]).to(device), ctx)
+        around = ctx if wrap is None else wrap.encoding(ctx, [source for source, _ in sources])
+        self.model.encode(self.model.pack([source.content for source, _ in sources]).to(device), around)
         slots_S = torch.from_numpy(np.concatenate([slots for _, slots in sources])).to(device)
         for attention in self.model.cross_attentions:
             self.kernels.store_kv(self.kv[attention.index], *ctx.remembered(attention), slots_S)

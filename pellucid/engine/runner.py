@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pellucid.cache.paged_kv import PagedKV
 from pellucid.engine.batch import Batch
+from pellucid.engine.memory import Source
 from pellucid.engine.paged_context import PagedContext
 from pellucid.engine.scheduler import SchedulerConfig
 from pellucid.kernels import AttentionSpec, Kernels
@@ -15,8 +16,15 @@ from pellucid.layers.attention import Attention
 from pellucid.layers.context import ForwardContext
 from pellucid.layers.linear import Linear
 
-Wrap = Callable[[ForwardContext, Batch], ForwardContext]
-"""Given a step's context and batch, gives the context to use instead: a trace's, around the first."""
+
+class Wrap(Protocol):
+    """Gives the context to use instead of a run's own: one around it, a trace's or an adapter's."""
+
+    def step(self, inside: ForwardContext, batch: Batch) -> ForwardContext:
+        """For the forward over a batch."""
+
+    def encoding(self, inside: ForwardContext, sources: Sequence[Source]) -> ForwardContext:
+        """For an encoder's pass over sources, packed end to end."""
 
 
 class ServedConfig(Protocol):
@@ -101,7 +109,7 @@ class Runner:
         self.kv.copy(batch.copies)
         ctx: ForwardContext = PagedContext(batch, self.kv, self.kernels, self.device)
         if wrap is not None:
-            ctx = wrap(ctx, batch)
+            ctx = wrap.step(ctx, batch)
         logits_RV: Tensor = self.model(torch.from_numpy(batch.ids_T).to(self.device), ctx)
         return logits_RV
 

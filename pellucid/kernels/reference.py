@@ -91,18 +91,24 @@ def gated(gate_up_TF: Tensor, name: str) -> Tensor:
 
 
 def scores_and_mask(
-    q_QHK: Tensor, k_LGK: Tensor, spec: AttentionSpec, bias_HE: Tensor | None
+    q_QHK: Tensor,
+    k_LGK: Tensor,
+    spec: AttentionSpec,
+    bias_HE: Tensor | None,
+    query_Q: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The scores `[H, Q, L]` of one sequence in float32, and which of them may be seen `[Q, L]`.
 
-    The queries are the last Q of the L positions when causal; else they stand beside the keys from 0 on.
+    `query_Q` says at which positions the queries stand. By default they are the last Q of the L positions
+    when causal; else they stand beside the keys from 0 on.
     """
     Q, L = q_QHK.shape[0], k_LGK.shape[0]
     k_LHK = k_LGK.repeat_interleave(spec.num_heads // spec.num_kv_heads, dim=1)
     scores_HQL = torch.einsum("qhk,lhk->hql", q_QHK.float(), k_LHK.float()) * spec.scale
     if spec.soft_cap is not None:
         scores_HQL = spec.soft_cap * torch.tanh(scores_HQL / spec.soft_cap)
-    query_Q = torch.arange(Q, device=q_QHK.device) + (L - Q if spec.causal else 0)
+    if query_Q is None:
+        query_Q = torch.arange(Q, device=q_QHK.device) + (L - Q if spec.causal else 0)
     distance_QL = torch.arange(L, device=q_QHK.device)[None, :] - query_Q[:, None]
     if bias_HE is not None:
         reach = bias_HE.shape[1] // 2
@@ -116,10 +122,14 @@ def scores_and_mask(
 
 
 def attention_pattern(
-    q_QHK: Tensor, k_LGK: Tensor, spec: AttentionSpec, bias_HE: Tensor | None = None
+    q_QHK: Tensor,
+    k_LGK: Tensor,
+    spec: AttentionSpec,
+    bias_HE: Tensor | None = None,
+    query_Q: Tensor | None = None,
 ) -> Tensor:
     """`softmax(QKᵀ · scale + bias)` under the mask, `[H, Q, L]` in float32 (Vaswani et al. 2017, eq. 1)."""
-    scores_HQL, seen_QL = scores_and_mask(q_QHK, k_LGK, spec, bias_HE)
+    scores_HQL, seen_QL = scores_and_mask(q_QHK, k_LGK, spec, bias_HE, query_Q)
     return torch.softmax(scores_HQL.masked_fill(~seen_QL, -math.inf), dim=-1)
 
 

@@ -43,17 +43,25 @@ class Encoder(nn.Module):
 
     def forward(self, ids_T: Tensor, ctx: ForwardContext, types_T: Tensor | None = None) -> Tensor:
         """The published head's outputs `[R, V]`: a row a token, or a row a sequence."""
-        x_TD = self.hidden(ids_T, ctx, types_T)
-        for head in self.heads.values():
-            return head(x_TD, ctx)
-        return x_TD
+        return self.head(self.blocks_of(ids_T, ctx, types_T), ctx)
 
     def hidden(self, ids_T: Tensor, ctx: ForwardContext, types_T: Tensor | None = None) -> Tensor:
         """The vector of each token, `[T, D]`, that heads and sentence embeddings start from."""
+        return self.norm(self.blocks_of(ids_T, ctx, types_T), ctx)
+
+    def blocks_of(self, ids_T: Tensor, ctx: ForwardContext, types_T: Tensor | None = None) -> Tensor:
+        """The residual stream after the last block, `[T, D]`."""
         x_TD = self.input(ids_T, ctx, types_T)
         for block in self.blocks:
             x_TD = block(x_TD, ctx)
-        return self.norm(x_TD, ctx)
+        return x_TD
+
+    def head(self, x_TD: Tensor, ctx: ForwardContext) -> Tensor:
+        """What the published head makes of any residual stream; without a head, the stream normed."""
+        x_TD = self.norm(x_TD, ctx)
+        for head in self.heads.values():
+            return head(x_TD, ctx)
+        return x_TD
 
     def tie_weights(self) -> None:
         """Make the words that are predicted the words that are read, where the config says so."""

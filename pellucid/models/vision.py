@@ -38,17 +38,17 @@ class Vision(nn.Module):
 
     def forward(self, pixels_NCYX: Tensor, ctx: ForwardContext) -> Tensor:
         """The published head's outputs, `[N, V]`."""
-        x_TD = self.hidden(pixels_NCYX, ctx)
-        for head in self.heads.values():
-            return head(x_TD, ctx)
-        return x_TD
-
-    def hidden(self, pixels_NCYX: Tensor, ctx: ForwardContext) -> Tensor:
-        """The vector of each token, `[T, D]`."""
         x_TD = self.input(pixels_NCYX, ctx)
         for block in self.blocks:
             x_TD = block(x_TD, ctx)
-        return self.norm(x_TD, ctx)
+        return self.head(x_TD, ctx)
+
+    def head(self, x_TD: Tensor, ctx: ForwardContext) -> Tensor:
+        """What the published head makes of any residual stream; without a head, the stream normed."""
+        x_TD = self.norm(x_TD, ctx)
+        for head in self.heads.values():
+            return head(x_TD, ctx)
+        return x_TD
 
     def context(self, num_pictures: int, kernels: Kernels) -> DenseContext:
         """A context for so many pictures: each is a sequence of its own."""

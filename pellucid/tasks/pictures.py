@@ -22,16 +22,11 @@ BATCH_PICTURES = 16
 """How many pictures run together: their pixels and activations are all that is held at a time."""
 
 
-class PictureClassifier:
-    """A vision model that was published with a head for classes."""
+class PictureReader:
+    """Makes of a picture what a vision model reads, as its folder says."""
 
-    def __init__(self, model: Vision, folder: Path, kernels: Kernels) -> None:
-        if model.config.head is None:
-            raise RequestError(
-                f"this {model.config.model_type} has no head; classify needs a checkpoint published for "
-                "image classification"
-            )
-        self.model, self.kernels, self.head = model, kernels, model.config.head
+    def __init__(self, model: Vision, folder: Path) -> None:
+        """Raises ConfigError where the folder's preprocessing is another model's."""
         self.pictures = read_picture_config(folder)
         reads = model.config.input
         gives = self.pictures.crop or self.pictures.size
@@ -42,13 +37,30 @@ class PictureClassifier:
                 "the two belongs to another model"
             )
 
+    def read(self, picture: Picture) -> Tensor:
+        """The picture's pixels `[C, Y, X]`. Raises RequestError for one that cannot be read."""
+        return pixels(picture, self.pictures)
+
+
+class PictureClassifier:
+    """A vision model that was published with a head for classes."""
+
+    def __init__(self, model: Vision, reader: PictureReader, kernels: Kernels) -> None:
+        if model.config.head is None:
+            raise RequestError(
+                f"this {model.config.model_type} has no head; classify needs a checkpoint published for "
+                "image classification"
+            )
+        self.model, self.reader = model, reader
+        self.kernels, self.head = kernels, model.config.head
+
     def classify(self, pictures: Picture | Sequence[Picture]) -> list[ClassificationRequestOutput]:
         """The class of each picture, in the order given: files by path, their bytes, or Pillow's images.
 
         Raises RequestError for one that cannot be read, before any is classified.
         """
         several = as_pictures(pictures)
-        prepared = [pixels(picture, self.pictures) for picture in several]
+        prepared = [self.reader.read(picture) for picture in several]
         found: list[Tensor] = []
         for start in range(0, len(prepared), BATCH_PICTURES):
             found += self.scores(torch.stack(prepared[start : start + BATCH_PICTURES]))

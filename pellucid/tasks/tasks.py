@@ -19,7 +19,7 @@ from pellucid.tasks.outputs import (
     ClassificationRequestOutput,
     TokenClassificationRequestOutput,
 )
-from pellucid.tasks.pictures import PictureClassifier
+from pellucid.tasks.pictures import PictureClassifier, PictureReader
 from pellucid.text import Tokenizer
 
 
@@ -58,8 +58,14 @@ class Tasks:
 
     @cached_property
     def _picture_classifier(self) -> PictureClassifier:
+        assert isinstance(self.body, Vision)
+        return PictureClassifier(self.body, self.picture_reader, self.kernels)
+
+    @cached_property
+    def picture_reader(self) -> PictureReader:
+        """What makes pixels of a picture for a vision model."""
         assert isinstance(self.body, Vision) and self.folder is not None
-        return PictureClassifier(self.body, self.folder, self.kernels)
+        return PictureReader(self.body, self.folder)
 
     @cached_property
     def mask_filler(self) -> MaskFiller:

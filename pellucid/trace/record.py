@@ -15,7 +15,7 @@ from pellucid.layers.context import Attends, ForwardContext, Named
 
 Value = TypeVar("Value")
 
-KEPT = frozenset({"q", "k", "v", "z", "resid_pre", "resid_mid", "resid_post"})
+KEPT = frozenset({"q", "k", "v", "z", "resid_pre", "resid_mid", "resid_cross", "resid_post"})
 """The taps a trace keeps; everything a person is shown is derived from these."""
 
 

@@ -1,36 +1,53 @@
-"""What a run computed, kept: queries, keys, values and residual streams of one request.
+"""Trace: one run of any body, every number of it: a stack's values and maps, and what its head says of them.
 
-Letters: T tokens that were run, H query heads, G KV heads, K head size, D hidden, L layers, V vocabulary.
+Letters: T tokens that were run, D hidden, L layers, N of the best, R rows of the head, V its outputs.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pellucid.errors import RequestError
 from pellucid.kernels import reference
-from pellucid.layers.context import DenseContext
-from pellucid.models.decoder import Decoder
+from pellucid.layers.context import Attends, DenseContext, ForwardContext
+from pellucid.trace.maps import check
 from pellucid.trace.record import Record
+from pellucid.trace.stack import StackTrace
+
+Names = Callable[[Sequence[int]], list[str]]
+"""How a person reads ids: the text of each."""
+Viewer = Callable[..., None]
+"""Shows a trace to a person: `viewer(trace, layer=..., head=...)`."""
 
 
-class Candidate(NamedTuple):
-    """One possible next token."""
+def probabilities(logits_RV: Tensor) -> Tensor:
+    """Each row's share of every output."""
+    return torch.softmax(logits_RV, dim=-1)
 
-    token_id: int
-    text: str
-    probability: float
+
+@dataclass(frozen=True)
+class Head:
+    """A body's published head, and how a person reads what it says."""
+
+    apply: Callable[[Tensor, ForwardContext], Tensor]
+    """From any residual stream `[T, D]` to logits `[R, V]`."""
+    device: torch.device
+    names_of: Names
+    """What outputs stand for: tokens, labels."""
+    each_token: bool = True
+    """Whether it answers every token for itself; else all of them with one row."""
+    scores: Callable[[Tensor], Tensor] = probabilities
+    """How logits become what it was published to give."""
 
 
 @dataclass(frozen=True)
 class LogitLens:
     """What the head would have said after every layer (nostalgebraist 2020).
 
-    `ids_LTN` and `probabilities_LTN` hold the N likeliest next tokens after each of the L layers at each of
-    the T positions; `texts_LTN` their texts.
+    `ids_LTN` and `probabilities_LTN` hold the N likeliest answers after each of the L layers at each of the T
+    tokens (or in one row, where the head looks at a whole text or picture); `texts_LTN` their texts.
     """
 
     ids_LTN: Tensor
@@ -38,134 +55,76 @@ class LogitLens:
     texts_LTN: list[list[list[str]]]
 
 
-class Trace:
-    """Every number of one run, from the very run that made the text.
+class Trace(StackTrace):
+    """Every number of one run, from the very run that made the answer.
 
-    Layers and heads count from 0, heads are query heads, rows are queries. The tokens that were run are the
-    prompt and all generated ones but the last.
+    Layers and heads count from 0, heads are query heads, rows are queries.
     """
 
     def __init__(
         self,
-        model: Decoder,
         record: Record,
-        token_ids: Sequence[int],
-        prompt_length: int,
-        text_of: Callable[[int], str] = str,
-        viewer: Callable[["Trace"], None] = print,
+        attentions: Sequence[Attends],
+        tokens: Sequence[str],
+        head: Head | None,
+        viewer: Viewer,
+        *,
+        within: str = "",
     ) -> None:
-        """`token_ids`: the prompt, then everything generated; `text_of` is how a person reads
-        one, `viewer` how the whole is shown to one."""
-        self.model = model
-        self.record = record
-        self.token_ids = list(token_ids)
-        self.prompt_length = prompt_length
-        self.text_of = text_of
+        """`head` is None where a model was published without; `viewer` shows the whole to a person."""
+        super().__init__(record, attentions, tokens, within=within)
+        self._head = head
         self._viewer = viewer
-        self.num_layers = model.config.num_layers
-        self.num_heads = model.config.num_heads
 
-    def __len__(self) -> int:
-        """How many tokens were run."""
-        return len(self["blocks.0.resid_pre"])
+    @property
+    def has_head(self) -> bool:
+        """Whether the model was published with a head, so that `logits` and `logit_lens` are to be had."""
+        return self._head is not None
 
-    def __getitem__(self, name: str) -> Tensor:
-        """A value by name: `blocks.3.attn.q` is `[T, H, K]` as tapped, `blocks.3.attn.pattern` the maps of
-        all heads, `[H, T, T]`, derived. KeyError lists the names."""
-        block, _, what = name.partition(".attn.")
-        if what == "pattern" and f"{block}.attn.q" in self.record.names:
-            layer = int(block.removeprefix("blocks."))
-            return torch.stack([self.attention(layer, head) for head in range(self.num_heads)])
-        if name not in self.record.names:
-            raise KeyError(f"{name!r} was not tapped; there are {', '.join(self.record.names)}")
-        return self.record.read(name)
-
-    def attention(self, layer: int, head: int, rows: Sequence[int] | None = None) -> Tensor:
-        """The attention map `[T, T]` of one head, float32; or only the given query rows of it, `[rows, T]`.
-
-        It is recomputed from the queries and keys of the run. Raises RequestError for a layer, head or row
-        that is not there.
-        """
-        self._check("layer", layer, self.num_layers)
-        spec = self.model.attentions[layer].spec
-        self._check("head", head, spec.num_heads)
-        name = f"blocks.{layer}.attn"
-        q_T1K = self[f"{name}.q"][:, head : head + 1]
-        group = head // (spec.num_heads // spec.num_kv_heads)
-        k_T1K = self[f"{name}.k"][:, group : group + 1]
-        bias_HE = self.model.attentions[layer].bias_table()
-        one_head = replace(spec, num_heads=1, num_kv_heads=1)
-        if bias_HE is not None:
-            bias_HE = bias_HE[head : head + 1].cpu()
-        if rows is None:
-            return reference.attention_pattern(q_T1K, k_T1K, one_head, bias_HE)[0]
-        found_RT = torch.zeros(len(rows), len(self))
-        for i, row in enumerate(rows):
-            self._check("row", row, len(self))
-            # a causal query stands at the end of the keys it may see
-            keys = slice(row + 1) if spec.causal else slice(None)
-            pattern_11L = reference.attention_pattern(q_T1K[row : row + 1], k_T1K[keys], one_head, bias_HE)
-            found_RT[i, keys] = pattern_11L[0, 0]
-        return found_RT
-
-    def attention_error(self, layer: int) -> float:
-        """The largest difference between what the run's kernel put out and what the maps derived here give
-        with its values: how far the maps can be trusted."""
-        name, module = f"blocks.{layer}.attn", self.model.attentions[layer]
-        bias_HE = module.bias_table()
-        derived_THK = reference.attend_one(
-            self[f"{name}.q"].float(),
-            self[f"{name}.k"].float(),
-            self[f"{name}.v"].float(),
-            module.spec,
-            None if bias_HE is None else bias_HE.cpu(),
-        )
-        return float((derived_THK - self[f"{name}.z"].float()).abs().max())
+    @property
+    def answers_each_token(self) -> bool:
+        """Whether the head answers every token for itself; else all of them with one row."""
+        return self._published_head().each_token
 
     @torch.inference_mode()
     def logits(self, layer: int | None = None, rows: Sequence[int] | None = None) -> Tensor:
-        """What the head says of the residual stream after a layer (the last by default) at every position, or
-        at the given ones, `[T, V]` float32."""
+        """What the head says of the residual stream after a layer (the last by default), `[R, V]` float32: at
+        every token or at the given ones; or one row, where it looks at a whole text or picture.
+
+        Raises RequestError for a layer or row that is not there, and where there is no head.
+        """
+        head = self._published_head()
         layer = self.num_layers - 1 if layer is None else layer
-        self._check("layer", layer, self.num_layers)
-        head = self.model.lm_head.weight
-        x_TD = self[f"blocks.{layer}.resid_post"]
-        x_TD = (x_TD if rows is None else x_TD[list(rows)]).to(head.device)
+        check("layer", layer, self.num_layers)
+        x_TD = self[f"blocks.{layer}.resid_post"].to(head.device)
+        if rows is not None:
+            for row in rows:
+                check("row", row, len(x_TD) if head.each_token else 1)
+            x_TD = x_TD[list(rows)] if head.each_token else x_TD
         ctx = DenseContext([len(x_TD)], reference, device=head.device)
-        return self.model.head(x_TD, ctx).float().cpu()
+        return head.apply(x_TD, ctx).float().cpu()
 
     def logit_lens(self, top: int = 1, rows: Sequence[int] | None = None) -> LogitLens:
-        """The `top` likeliest next tokens after every layer, at every position or at the given ones."""
-        ids, probabilities = [], []
+        """The `top` likeliest answers after every layer, at every token or at the given ones."""
+        head = self._published_head()
+        ids, scores = [], []
         for layer in range(self.num_layers):
-            best = torch.softmax(self.logits(layer, rows), dim=-1).topk(top, dim=-1)
+            scores_RV = head.scores(self.logits(layer, rows))
+            best = scores_RV.topk(min(top, scores_RV.shape[-1]), dim=-1)
             ids.append(best.indices)
-            probabilities.append(best.values)
+            scores.append(best.values)
         ids_LTN = torch.stack(ids)
-        texts = [[[self.text_of(i) for i in row] for row in layer] for layer in ids_LTN.tolist()]
-        return LogitLens(ids_LTN, torch.stack(probabilities), texts)
+        texts = [[head.names_of(row) for row in layer] for layer in ids_LTN.tolist()]
+        return LogitLens(ids_LTN, torch.stack(scores), texts)
 
-    def next_tokens(self, top: int = 5, rows: Sequence[int] | None = None) -> list[list[Candidate]]:
-        """The whole model's likeliest next tokens at every position that was run, or at the given ones."""
-        best = torch.softmax(self.logits(rows=rows), dim=-1).topk(top, dim=-1)
-        return [
-            [Candidate(i, self.text_of(i), p) for i, p in zip(ids, probabilities, strict=True)]
-            for ids, probabilities in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+    def show(self, layer: int | None = None, head: int = 0) -> None:
+        """Print the maps of one head (of the last layer by default) and what each layer would have said."""
+        self._viewer(self, layer=layer, head=head)
 
-    def steps(self, top: int = 5) -> list[list[Candidate]]:
-        """The likeliest tokens of each generation step: the last prompt position, then each generated one."""
-        return self.next_tokens(top, range(self.prompt_length - 1, len(self)))
-
-    def show(self) -> None:
-        """Print maps, logit lens and steps in a readable form."""
-        self._viewer(self)
-
-    @property
-    def tokens(self) -> list[str]:
-        """The texts of the prompt's and the generated tokens."""
-        return [self.text_of(i) for i in self.token_ids]
-
-    def _check(self, what: str, value: int, count: int) -> None:
-        if not 0 <= value < count:
-            raise RequestError(f"there is no {what} {value}; this trace has 0 to {count - 1}")
+    def _published_head(self) -> Head:
+        if self._head is None:
+            raise RequestError(
+                "this model was published without a head, so no logits are to be had; what each layer made "
+                f"is there as trace['blocks.{self.num_layers - 1}.resid_post']"
+            )
+        return self._head

@@ -81,6 +81,14 @@ def test_the_same_tokens_as_generate_alone_and_16_together(pair, num_beams) -> N
         assert texts_of(run(make_engine(ours), [request]))[request.id] == expected[request.id]
 
 
+def test_64_together_write_what_64_alone_do(pair) -> None:
+    _, ours = pair
+    requests = [ask(ours, i, ids) for i, ids in enumerate(sources(64))]
+    together = texts_of(run(make_engine(ours), requests))
+    engine = make_engine(ours)
+    assert together == {id: ids for r in requests for id, ids in texts_of(run(engine, [r])).items()}
+
+
 @pytest.mark.parametrize(
     ("options", "beams"),
     [

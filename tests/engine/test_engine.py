@@ -1,6 +1,7 @@
 """The engine serves many requests at once, ends each with a reason, and gives everything back."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -181,6 +182,6 @@ def test_a_wrapped_context_sees_the_forward(model):
 
     engine = make_engine(model)
     engine.add(ask("a", PROMPT, whole_prompt=True))
-    engine.step(wrap=lambda ctx, batch: Watching(ctx))
+    engine.step(wrap=SimpleNamespace(step=lambda ctx, batch: Watching(ctx)))
     assert ("q", 10) in names and GREEDY.max_tokens == 24
     engine.abort("a")

@@ -6,12 +6,12 @@ import pytest
 import torch
 import transformers
 from parity import random_models
+from parity.encoder_cases import VIT
 
 from pellucid.errors import RequestError
 from pellucid.kernels import reference, torch_ops
 from pellucid.models.loading import load_model
 
-VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "image_size": 32, "patch_size": 8}  # fmt: skip
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("ViTForImageClassification", {**VIT, "num_labels": 5}),
     ("ViTForImageClassification", {**VIT, "num_channels": 1, "image_size": [16, 24], "patch_size": [8, 4], "qkv_bias": False}),

@@ -9,7 +9,7 @@ from pellucid.kernels import reference
 from pellucid.layers.context import DenseContext
 from pellucid.models.loading import load_model
 from pellucid.trace.record import Record, TracingContext, Watched
-from pellucid.trace.trace import Trace
+from pellucid.trace.text import TextTrace
 
 SHAPE = {"vocab_size": 128, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 CONFIGS = {
@@ -34,11 +34,15 @@ def pair(request, tmp_path):
 
 
 @torch.inference_mode()
-def traced(model, ids: list[int]) -> Trace:
+def traced(model, ids: list[int]) -> TextTrace:
     record = Record()
     ctx = DenseContext([len(ids)], reference)
     model(torch.tensor(ids), TracingContext(ctx, [Watched(record, slice(0, len(ids)), 0)]))
-    return Trace(model, record, ids, len(ids))
+    return TextTrace(model, record, ids, len(ids), numbers, print)
+
+
+def numbers(ids) -> list[str]:
+    return [str(i) for i in ids]
 
 
 IDS = [5, 9, 2, 77, 31, 5, 9, 100, 4, 64, 3]
@@ -122,5 +126,5 @@ def test_only_the_watched_rows_are_kept(pair) -> None:
     with torch.inference_mode():
         ours(torch.tensor(other + IDS), TracingContext(ctx, [Watched(record, slice(3, 3 + len(IDS)), 0)]))
     alone = traced(ours, IDS)
-    together = Trace(ours, record, IDS, len(IDS))
+    together = TextTrace(ours, record, IDS, len(IDS), numbers, print)
     torch.testing.assert_close(together.attention(1, 1), alone.attention(1, 1))
