@@ -2,13 +2,14 @@
 
     python benchmarks/training.py
 
-Both take turns, step by step, on the same random batches; the medians are compared. Letters: V vocabulary.
+They take turns, step by step, on the same random batches; the medians are compared. Letters: V vocabulary.
 """
 
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,13 @@ def main() -> None:
     plain = Plain()
     plain_optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
     task, plan, ranks = NextToken(torch_ops), TrainConfig(steps=STEPS, lr=1e-3), Ranks()
+    half = replace(plan, autocast=torch.bfloat16)
 
     def step_ours(step: int) -> None:
         train_step(ours, source, task, plan, our_optimizer, ranks, step, 1e-3)
+
+    def step_half(step: int) -> None:
+        train_step(ours, source, task, half, our_optimizer, ranks, step, 1e-3)
 
     def step_plain(step: int) -> None:
         (batch,) = source.parts(step, 1)
@@ -73,19 +78,23 @@ def main() -> None:
         plain_optimizer.step()
         loss.item()
 
-    seconds: dict[str, list[float]] = {"ours": [], "plain": []}
-    loops: list[tuple[str, Callable[[int], None]]] = [("ours", step_ours), ("plain", step_plain)]
+    loops: dict[str, Callable[[int], None]] = {"ours": step_ours, "plain": step_plain, "bf16": step_half}
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
     for step in range(STEPS + WARM):
-        for name, run in loops:
+        for name, run in loops.items():
             begun = time.perf_counter()
             run(step)
             if step >= WARM:
                 seconds[name].append(time.perf_counter() - begun)
     sizes = [sum(p.numel() for p in model.parameters()) for model in (ours, plain)]
     medians = {name: WINDOWS * CONTEXT / statistics.median(times) for name, times in seconds.items()}
-    paired = statistics.median(b / a for a, b in zip(seconds["ours"], seconds["plain"], strict=True))
+    paired, in_half = (
+        statistics.median(b / a for a, b in zip(seconds["ours"], seconds[other], strict=True))
+        for other in ("plain", "bf16")
+    )
     print(f"{sizes[0]:,} and {sizes[1]:,} parameters, {torch.get_num_threads()} threads")
     print(f"ours {medians['ours']:,.0f} tokens/s, plain {medians['plain']:,.0f}, paired ratio {paired:.2f}")
+    print(f"ours under bfloat16 autocast {medians['bf16']:,.0f} tokens/s, {1 / in_half:.2f} times as fast")
 
 
 if __name__ == "__main__":

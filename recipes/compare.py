@@ -1,0 +1,40 @@
+"""Measures why transformers won, one experiment a command, and writes what was found into docs/.
+
+    pellucid train compare speed             training tokens/s against length, beside an LSTM
+    pellucid train compare recall            how far back each of the two remembers
+    pellucid train compare parts --text T    the same decoder without residuals, norm, positions, heads, gate
+    pellucid train compare sizes --text T    loss against size, five sizes
+    pellucid train compare cache             the KV cache on and off, against length
+
+T is a plain text, say https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt
+"""
+
+import argparse
+from pathlib import Path
+
+from pellucid.errors import SourceError
+from recipes.compare_experiments import EXPERIMENTS, READ_TEXT
+from recipes.compare_page import keep, section, write_page
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("experiment", choices=EXPERIMENTS)
+    parser.add_argument("--text", type=Path, help="a plain text to learn from, for parts and sizes")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="where the page is written")
+    parser.add_argument("--scale", type=float, default=1.0, help="how many steps, by the usual number")
+    args = parser.parse_args()
+    if args.experiment in READ_TEXT and (args.text is None or not args.text.is_file()):
+        raise SourceError(f"{args.experiment} learns from a text: give --text FILE, of 100 kB or more")
+    finding = EXPERIMENTS[args.experiment](args.text, args.scale)
+    keep(args.experiment, finding, args.docs)
+    print(section(args.experiment, finding))
+    print(f"The page is {write_page(args.docs, list(EXPERIMENTS))}")
+
+
+if __name__ == "__main__":
+    main()
