@@ -135,8 +135,9 @@ class Beams:
         self._news.append(news)
 
     def output(self) -> BeamSearchOutput:
-        """Every text it found, best first."""
-        return BeamSearchOutput([self._sequence(news) for news in self._news if news.tokens])
+        """Every text it found, best first, or why there is none."""
+        found = [self._sequence(news) for news in self._news if news.tokens]
+        return BeamSearchOutput(found, error=self._news[0].error)
 
     def _sequence(self, news: Output) -> BeamSearchSequence:
         assert news.score is not None and news.finish_reason is not None

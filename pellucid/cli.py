@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,9 +111,10 @@ def run(
     outputs = llm.generate(texts, params, lora_request=adapter)
     if as_json:
         print_json([dataclasses.asdict(output) for output in outputs])
-        return
-    for output in outputs:
-        print(f"{output.prompt}{output.outputs[0].text}\n")
+    else:
+        for output in outputs:
+            print(f"{output.prompt}{output.outputs[0].text}\n")
+    exit_if_failed([output.outputs[0].finish_reason for output in outputs])
 
 
 @app.command()
@@ -299,9 +301,18 @@ def stream_text(llm: LLM, prompt: str, params: SamplingParams, adapter: LoRARequ
         prompt, params, lora_request=adapter
     )  # what is refused is refused before anything is printed
     print(prompt, end="", flush=True)
+    reasons = []
     for piece in pieces:
         print(piece.text, end="", flush=True)
+        reasons.append(piece.finish_reason)
     print()
+    exit_if_failed(reasons)
+
+
+def exit_if_failed(reasons: Iterable[str | None]) -> None:
+    """End with a mistake's exit code where an answer ended in an error, which was said when it happened."""
+    if "error" in reasons:
+        raise typer.Exit(2)
 
 
 def ask() -> str:

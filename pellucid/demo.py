@@ -70,6 +70,8 @@ def run(llm: LLM, prompt: str, max_tokens: int, console: Console, load_seconds: 
             console.print(piece.text, end="", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         pieces.close()
+        if output is None:
+            raise
     console.print()
     assert output is not None, "a request that was accepted has at least one piece"
     return describe(llm, prompt, params, output, moments, load_seconds)

@@ -1,6 +1,7 @@
 """Drives one engine for callers who want text: hands requests in, steps until theirs are done."""
 
 import itertools
+import logging
 from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
@@ -19,6 +20,8 @@ from pellucid.text import Tokenizer
 from pellucid.trace.record import Record
 from pellucid.trace.watcher import Watcher
 
+log = logging.getLogger(__name__)
+
 Begun = TypeVar("Begun", Answer, Beams)
 
 
@@ -30,6 +33,8 @@ class Driver:
         self.tokenizer = tokenizer
         self._unfinished: dict[str, Answer | Beams] = {}
         self._watcher = Watcher()
+        self._stepping = False
+        self._dropped: list[Answer | Beams] = []
         self._numbers = itertools.count()
 
     def answer(
@@ -101,16 +106,27 @@ class Driver:
     def stream(
         self, read: ReadPrompt, params: SamplingParams, adapter: Adapter | None = None
     ) -> Generator[Piece, None, None]:
-        """Begin a request at once; its pieces as they come. Closing the generator aborts it."""
-        return self._pieces(self.answer(read, params, adapter))
+        """Begin a request at once; its pieces as they come. Closing or dropping the generator aborts it."""
+        pieces = self._pieces(self.answer(read, params, adapter))
+        next(pieces)  # only a generator that has begun is told when nobody wants it any more
+        return pieces
 
     def step(self) -> None:
         """One step of the engine, for everybody."""
-        for output in self.engine.step(self._watcher or None):
-            self._unfinished[output.request_id].take(output)
+        self._stepping = True
+        try:
+            for output in self.engine.step(self._watcher or None):
+                self._unfinished[output.request_id].take(output)
+                if output.error is not None:
+                    log.warning("request %s failed: %s", output.request_id, output.error)
+        finally:
+            self._stepping = False
+        while self._dropped:
+            self._forget(self._dropped.pop())
 
     def _pieces(self, answer: Answer) -> Generator[Piece, None, None]:
         try:
+            yield Piece("", [], 0, None, answer.output)
             while True:
                 # while a piece is out, another caller's step may bring this one's next
                 while pieces := answer.take_pieces():
@@ -122,6 +138,9 @@ class Driver:
             self._forget(answer)
 
     def _forget(self, one: Answer | Beams) -> None:
+        if self._stepping:  # the collector may drop a stream at any moment
+            self._dropped.append(one)
+            return
         if not one.finished:
             self.engine.abort(one.request_id)
         self._unfinished.pop(one.request_id, None)

@@ -75,3 +75,5 @@ class BeamSearchOutput:
     """What a beam search found for one prompt, best first."""
 
     sequences: list[BeamSearchSequence]
+    error: str | None = None
+    """Why there are none, where no text could be found."""

@@ -145,6 +145,11 @@ def as_conversations(given: Sequence[Message] | Sequence[Sequence[Message]]) -> 
                 f"the conversation {messages!r} cannot be read; give messages, at least one, like "
                 "[{'role': 'user', 'content': 'What is AI?'}]"
             )
+        for at, message in enumerate(messages):
+            if not isinstance(message.get("role"), str):
+                raise RequestError(
+                    f"message {at} of the conversation has no role: give one, like 'user' or 'assistant'"
+                )
     return list(many)  # what else it could be was ruled out
 
 

@@ -98,7 +98,10 @@ def write(llm: LLM, text: str | Sequence[str], prefix: str, task: Mapping[str, A
         length_penalty=float(settings.get("length_penalty", 1.0)),
         early_stopping=settings.get("early_stopping") or False,
     )
-    written = [output.sequences[0].tokens[begins:] for output in llm.search(reads, params)]
+    outputs = llm.search(reads, params)
+    if failed := [output.error for output in outputs if output.error]:
+        raise RequestError(f"{llm.name}: {failed[0]}")
+    written = [output.sequences[0].tokens[begins:] for output in outputs]
     if llm.tokenizer is None:
         raise RequestError(
             f"{llm.name} was opened without its tokenizer, so there is no text to be had of it"

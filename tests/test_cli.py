@@ -9,6 +9,7 @@ import time
 
 import pytest
 from adapter_folder import write_small_adapter
+from safetensors.torch import load_file, save_file
 from small_checkpoint import write_checkpoint
 
 from pellucid import LLM, LoRARequest, SamplingParams
@@ -99,6 +100,17 @@ def test_a_mistake_is_one_clear_message(folder, arguments, says) -> None:
     done = pellucid(*[folder if a == "FOLDER" else a for a in arguments])
     assert done.returncode == 2
     assert says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_answer_that_fails_is_said_and_is_no_success(tmp_path) -> None:
+    folder = write_checkpoint(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.0.mlp.up_proj.weight"] *= 1e30
+    weights["model.layers.0.mlp.down_proj.weight"] *= 1e30
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    for prompts in (["The cat"], ["The cat", "What is"]):
+        done = pellucid("run", *prompts, "-m", folder, "-n", 4)
+        assert done.returncode == 2 and "nan or infinite" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_prompt_that_is_refused_prints_nothing_but_the_reason(folder) -> None:

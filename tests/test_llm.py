@@ -6,6 +6,7 @@ import logging
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from small_checkpoint import write_checkpoint
 
 from pellucid import LLM, BeamSearchParams, RequestError, SamplingParams, TokenizerError
@@ -108,6 +109,25 @@ def test_a_closed_stream_leaves_nothing_behind(llm) -> None:
     assert llm.engine.scheduler.pool.num_in_use == 0
 
 
+def test_a_stream_that_is_dropped_unread_leaves_nothing_behind(llm) -> None:
+    stream = llm.stream(PROMPTS[0], GREEDY)
+    assert llm.engine.has_work
+    del stream
+    assert not llm.engine.has_work
+
+
+def test_a_stream_that_is_dropped_within_a_step_ends_after_it(llm, monkeypatch) -> None:
+    dropped, run = [llm.stream(PROMPTS[0], GREEDY)], llm.engine.runner.run
+
+    def drop_and_run(*step):
+        dropped.clear()  # as the garbage collector may, at any moment
+        return run(*step)
+
+    monkeypatch.setattr(llm.engine.runner, "run", drop_and_run)
+    (output,) = llm.generate(PROMPTS[1], GREEDY)
+    assert output.outputs[0].finish_reason == "length" and not llm.engine.has_work
+
+
 def test_the_same_seed_draws_the_same_text_in_any_company(llm) -> None:
     params = SamplingParams(temperature=1.0, seed=7, max_tokens=16, ignore_eos=True)
     (alone,) = llm.generate(PROMPTS[0], params)
@@ -208,6 +228,12 @@ def test_calls_with_parameters_of_another_kind_leave_nothing_behind(llm) -> None
     with pytest.raises(RequestError, match="a trace is of one sample"):
         llm.trace("The cat", sampling_params=SamplingParams(n=2))
     assert not llm.engine.has_work
+
+
+@pytest.mark.parametrize("message", [{}, {"content": "hi"}, {"role": None, "content": "hi"}])
+def test_a_message_without_a_role_is_refused(llm, message) -> None:
+    with pytest.raises(RequestError, match="message 1 of the conversation has no role"):
+        llm.chat([{"role": "user", "content": "hi"}, message])
 
 
 def test_without_a_template_chat_says_what_to_do(tmp_path) -> None:
@@ -317,3 +343,33 @@ def test_drafts_change_no_text(llm, folder, config) -> None:
         texts = [output.outputs[0].text for output in guessing.generate(PROMPTS, params)]
         assert texts == [output.outputs[0].text for output in llm.generate(PROMPTS, params)]
         assert guessing.engine.totals.drafted_tokens > 0
+
+
+@pytest.fixture(scope="module")
+def overflowing(tmp_path_factory):
+    """A checkpoint whose sums are too large for float32, though each of its weights is not."""
+    folder = write_checkpoint(tmp_path_factory.mktemp("overflowing"))
+    weights = load_file(folder / "model.safetensors")
+    for name in weights:
+        if "up_proj" in name or "down_proj" in name:
+            weights[name] *= 1e30
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return LLM(folder, device="cpu")
+
+
+def test_logits_that_are_no_numbers_end_in_an_error_that_is_said(overflowing, caplog) -> None:
+    (output,) = overflowing.generate("The cat", GREEDY)
+    assert output.outputs[0].finish_reason == "error" and "nan or infinite" in output.outputs[0].error
+    assert any("nan or infinite" in record.getMessage() for record in caplog.records)
+    assert not overflowing.engine.has_work
+
+
+def test_a_search_among_logits_that_are_no_numbers_ends(overflowing) -> None:
+    (found,) = overflowing.beam_search("The cat", BeamSearchParams(beam_width=2, max_tokens=4))
+    assert not found.sequences and "nan or infinite" in found.error
+    assert not overflowing.engine.has_work
+
+
+def test_what_is_no_number_can_be_looked_at(overflowing, capsys) -> None:
+    overflowing.trace("The cat", max_tokens=2).show()
+    assert "??" in capsys.readouterr().out

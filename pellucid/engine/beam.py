@@ -21,6 +21,11 @@ from pellucid.sampling.params import BeamSearchParams
 from pellucid.sampling.rules import obey
 from pellucid.sampling.sampler import SampledToken
 
+NOTHING_TO_CHOOSE = (
+    "no token could be chosen: the model's logits are nan or infinite (the weights are damaged, or a sum "
+    'overflowed in their dtype; try dtype="float32"), or the checkpoint\'s rules forbid every token'
+)
+
 
 @dataclass(slots=True, eq=False)
 class Beam:
@@ -101,7 +106,11 @@ class BeamSearch:
         return True
 
     def outputs(self) -> list[Output]:
-        """The texts that a search which is over has found, best first."""
+        """The texts that a search which is over has found, best first; one error where it found none."""
+        if not self.ended:
+            return [
+                Output(request_id=self.request.id, index=0, finish_reason="error", error=NOTHING_TO_CHOOSE)
+            ]
         return [
             Output(
                 request_id=self.request.id,

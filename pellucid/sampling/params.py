@@ -11,18 +11,19 @@ from pellucid.errors import RequestError
 
 Check = tuple[Callable[[float], bool], str]
 
+MOST_SAMPLES = 2**14
 AS_LOGPROBS = "None for none, 0 for the token's own, k for the k likeliest too, or -1 for all"
 REALS: dict[str, Check] = {
     "temperature": (lambda t: 0 <= t < math.inf, "0 (greedy) or any positive number"),
     "top_p": (lambda p: 0 < p <= 1, "a number above 0 and at most 1 (1 keeps every token)"),
     "min_p": (lambda p: 0 <= p <= 1, "a number from 0 (keeps every token) to 1"),
     "typical_p": (lambda p: 0 < p <= 1, "a number above 0 and at most 1 (1 keeps every token)"),
-    "repetition_penalty": (lambda p: 0 < p < math.inf, "a positive number (1 changes nothing)"),
+    "repetition_penalty": (lambda p: 1e-6 <= p <= 1e6, "a number from 1e-6 to 1e6 (1 changes nothing)"),
     "presence_penalty": (lambda p: -2 <= p <= 2, "a number from -2 to 2 (0 changes nothing)"),
     "frequency_penalty": (lambda p: -2 <= p <= 2, "a number from -2 to 2 (0 changes nothing)"),
 }  # fmt: skip
 COUNTS: dict[str, Check] = {
-    "n": (lambda n: n >= 1, "a whole number from 1"),
+    "n": (lambda n: 1 <= n <= MOST_SAMPLES, f"a whole number from 1 to {MOST_SAMPLES}"),
     "top_k": (lambda k: k >= -1, "a whole number from 1, or 0 or -1 for every token"),
     "min_tokens": (lambda n: n >= 0, "a whole number from 0"),
 }
@@ -222,7 +223,8 @@ class BeamSearchParams:
     def __post_init__(self) -> None:
         at_least_one: Check = (lambda n: n >= 1, "a whole number from 1")
         settle(self, {"beam_width": at_least_one, "max_tokens": at_least_one}, count)
-        settle(self, {"length_penalty": (math.isfinite, "any number; above 0 favours long texts")}, real)
+        of_length: Check = (lambda p: -10 <= p <= 10, "a number from -10 to 10; above 0 favours long texts")
+        settle(self, {"length_penalty": of_length}, real)
         settle(
             self, {"temperature": (lambda t: t == 0, "0: beam search draws nothing, so it has none")}, real
         )
@@ -250,7 +252,7 @@ def biases(value: object) -> dict[int, float]:
         raise refuse("logit_bias", value, "a dict of token id to number")
     of_id: Check = (lambda i: i >= 0, "token ids (whole numbers from 0) as keys")
     of_bias: Check = (
-        math.isfinite,
-        "finite numbers as values; to forbid a token use bad_words or allowed_token_ids",
+        lambda bias: -1e6 <= bias <= 1e6,
+        "numbers from -1e6 to 1e6 as values; to forbid a token use bad_words or allowed_token_ids",
     )
     return {count("logit_bias", i, of_id): real("logit_bias", bias, of_bias) for i, bias in given.items()}

@@ -1,5 +1,6 @@
 """A trace in the terminal: what each token looked at, what each layer would have said, what came next."""
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -28,7 +29,10 @@ def readable(text: str) -> str:
 
 
 def shade(weight: float) -> str:
-    """A weight from 0 to 1 as two cells; any weight of at least 2 % leaves a mark."""
+    """A weight from 0 to 1 as two cells; any weight of at least 2 % leaves a mark, and one that is no number
+    a question."""
+    if math.isnan(weight):
+        return "??"
     if weight < 0.02:
         return "· " if weight > 0 else "  "
     return SHADES[1 + min(3, int(weight * 4))] * 2

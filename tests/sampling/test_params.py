@@ -62,6 +62,7 @@ def test_an_unknown_name_like_none_lists_all() -> None:
         ("temperature", -0.1), ("temperature", float("nan")), ("temperature", float("inf")), ("temperature", "hot"),
         ("temperature", True), ("temperature", None), ("top_p", 0), ("top_p", 1.01), ("top_k", -2), ("top_k", 1.5),
         ("min_p", -0.1), ("min_p", 1.1), ("typical_p", 0), ("repetition_penalty", 0), ("presence_penalty", 2.1),
+        ("repetition_penalty", 1e-300), ("logit_bias", {1: 1e300}), ("n", 10**9),
         ("frequency_penalty", -2.1), ("n", 0), ("n", True), ("max_tokens", 0), ("max_tokens", "7"), ("min_tokens", -1),
         ("logprobs", -2), ("prompt_logprobs", 1.0), ("seed", 1.5), ("stop", [""]), ("stop", [1]), ("stop", 7),
         ("bad_words", ["ok", ""]), ("stop_token_ids", [-1]), ("stop_token_ids", "12"), ("stop_token_ids", 3),
@@ -104,3 +105,9 @@ def test_beam_search_params() -> None:
     ):
         with pytest.raises(RequestError, match="is not allowed"):
             BeamSearchParams(**{"beam_width": 2, "max_tokens": 2, **wrong})
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e300, -11, "long", None])
+def test_a_length_penalty_beyond_reckoning_is_refused(value) -> None:
+    with pytest.raises(RequestError, match=r"^length_penalty=.*from -10 to 10"):
+        BeamSearchParams(beam_width=2, max_tokens=3, length_penalty=value)
