@@ -23,6 +23,7 @@ bench: .venv/.test
 	$(BIN)/python benchmarks/loading_memory.py
 	$(BIN)/python benchmarks/engine_overhead.py
 	$(BIN)/python benchmarks/throughput.py --requests 16
+	$(BIN)/python benchmarks/encoder_decoder.py --only translate --rounds 1 --requests 16
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -69,6 +69,25 @@ SHAPES = {
         "eos_token_id": 32000,
         "pad_token_id": 32000,
     },
+    "t5-small": {
+        "model_type": "t5",
+        "architectures": ["T5ForConditionalGeneration"],
+        "d_model": 512,
+        "d_kv": 64,
+        "d_ff": 2048,
+        "num_layers": 6,
+        "num_decoder_layers": 6,
+        "num_heads": 8,
+        "relative_attention_num_buckets": 32,
+        "feed_forward_proj": "relu",
+        "layer_norm_epsilon": 1e-6,
+        "vocab_size": 32128,
+        "n_positions": 512,
+        "tie_word_embeddings": True,
+        "decoder_start_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 0,
+    },
 }
 SHARD_BYTES = 2 * 2**30
 
