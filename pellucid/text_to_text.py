@@ -47,7 +47,7 @@ def translate(
                 f"{llm.name} translates {', '.join(sorted(tasks))}: give the source and target of one of them"
             )
         settings = tasks[wanted[0]]
-    prefix = str(settings.get("prefix", "")) or _language_token(llm, target)
+    prefix = str(settings.get("prefix", "")) if tasks else _language_token(llm, target)
     return write(llm, text, prefix, settings)
 
 

@@ -13,20 +13,15 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from pellucid import translate
 from pellucid.device import resolve_device
 from pellucid.kernels import torch_ops
 from pellucid.models.encoder_decoder import EncoderDecoder
 from pellucid.models.registry import read_config
-from pellucid.training import TrainConfig, initialise, publish, train
+from pellucid.training import initialise, publish, train
 from pellucid.training.loss import TargetOfSource
-from pellucid.training.optim import adamw, muon, plateau
-from pellucid.training.pairs import Pairs, Ragged
-from recipes.translate_data import BOS, EOS, SPECIAL, Pair, byte_pairs, read_pairs, split
-
-LONGEST = 128
-"""Tokens of a source or a target; a pair with more is left out."""
-FURTHER = 0.3
-"""How often a source's second, third ... translation is trained on, beside its first."""
+from recipes.translate_data import BOS, EOS, LONGEST, SPECIAL, prepare
+from recipes.translate_plan import add_settings, plan
 
 
 def shape(vocab_size: int, width: int, encoder: int, decoder: int) -> dict[str, object]:
@@ -45,30 +40,13 @@ def shape(vocab_size: int, width: int, encoder: int, decoder: int) -> dict[str, 
         "decoder_ffn_dim": 4 * width,
         "max_position_embeddings": 256,
         "activation_function": "relu",
+        "task_specific_params": {
+            "translation_en_to_fr": {"prefix": "", "num_beams": 4, "max_length": LONGEST}
+        },
         **{f"{name}_token_id": SPECIAL.index(token) for name, token in (("pad", EOS), ("bos", BOS))},
         "eos_token_id": SPECIAL.index(EOS),
         "decoder_start_token_id": SPECIAL.index(BOS),
     }
-
-
-def encode(tokenizer: Tokenizer, pairs: list[Pair], tokens_per_step: int, seed: int) -> Pairs:
-    """What a model trains on: a source ends with EOS, a target begins with BOS and ends with EOS."""
-    bos, eos = SPECIAL.index(BOS), SPECIAL.index(EOS)
-
-    def ids(texts: list[str]) -> list[list[int]]:
-        return [found.ids for found in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
-    sources = [[*found, eos] for found in ids([pair.english for pair in pairs])]
-    targets = [[bos, *found, eos] for found in ids([pair.french for pair in pairs])]
-    shares = torch.tensor([1.0 if pair.first else FURTHER for pair in pairs]).double().numpy()
-    fits = [i for i in range(len(pairs)) if max(len(sources[i]), len(targets[i])) <= LONGEST]
-    return Pairs(
-        Ragged([sources[i] for i in fits]),
-        Ragged([targets[i] for i in fits]),
-        shares[fits],
-        tokens_per_step,
-        seed,
-    )
 
 
 def save_text(folder: Path, tokenizer: Tokenizer) -> None:
@@ -93,37 +71,27 @@ def save_text(folder: Path, tokenizer: Tokenizer) -> None:
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
 
 
+def card(parameters: int, step: int, pairs: int) -> str:
+    """The model's README.md."""
+    return (
+        "---\nlicense: cc-by-2.0\nlanguage: [en, fr]\npipeline_tag: translation\n---\n"
+        "# A small Transformer, from English to French\n\n"
+        f"{parameters:,} parameters, {step:,} steps on {pairs:,} pairs by Pellucid's recipe `translate`.\n\n"
+        "The pairs: sentences of Tatoeba's contributors (tatoeba.org), CC BY 2.0, by way of "
+        "manythings.org/anki. `python -m recipes.translate_exam` scores it.\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("pairs", type=Path, help="fra-eng.zip, or the fra.txt in it")
+    add_settings(parser)
     parser.add_argument("--folder", type=Path, default=Path("runs/translate"))
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument(
-        "--decay", type=int, default=1500, help="the last steps, in which the rate falls to 0"
-    )
-    parser.add_argument("--tokens", type=int, default=2500, help="tokens a step, sources and targets")
-    parser.add_argument("--lr", type=float, default=4e-3)
-    parser.add_argument("--dropout", type=float, default=0.05)
-    parser.add_argument("--vocab", type=int, default=4000)
-    parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--encoder", type=int, default=3, help="layers")
     parser.add_argument("--decoder", type=int, default=2, help="layers")
-    parser.add_argument("--optimizer", choices=("adamw", "muon"), default="muon")
-    parser.add_argument("--float32", action="store_true", help="no products in bfloat16")
-    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    args.folder.mkdir(parents=True, exist_ok=True)
-    training, validation, _ = split(read_pairs(args.pairs))
-    path = args.folder / "tokenizer.json"
-    if not path.exists():
-        byte_pairs([text for pair in training for text in (pair.english, pair.french)], args.vocab).save(
-            str(path)
-        )
-    tokenizer = Tokenizer.from_file(str(path))
-    source = encode(tokenizer, training, args.tokens, args.seed)
-    held_out = encode(tokenizer, [pair for pair in validation if pair.first], 8000, 0).all()
+    tokenizer, source, held_out = prepare(args.pairs, args.folder, args.vocab, args.tokens, args.seed)
     fields = shape(tokenizer.get_vocab_size(), args.width, args.encoder, args.decoder)
     family, config = read_config(fields)
     model = family.build(config)
@@ -135,24 +103,13 @@ def main() -> None:
     target = args.folder / "model"
 
     def save(step: int) -> None:
-        publish(target, model, family, fields)
+        publish(target, model, family, fields, dtype=torch.float16)  # half the bytes, and the same scores
         save_text(target, tokenizer)
+        (target / "README.md").write_text(card(parameters, step, len(source.sources)))
 
-    plan = TrainConfig(
-        steps=args.steps,
-        lr=args.lr,
-        schedule=plateau(args.steps, warmup=200, decay=args.decay),
-        optimizer={"adamw": adamw, "muon": muon}[args.optimizer],
-        weight_decay=0.05,
-        betas=(0.9, 0.98),
-        average=0.998,
-        save_every=100,
-        evaluate_every=250,
-        autocast=None if args.float32 else torch.bfloat16,
-        seed=args.seed,
-    )
     task = TargetOfSource(torch_ops, dropout=args.dropout, label_smoothing=0.1)
-    train(model, source, task, plan, args.folder, held_out=held_out, on_evaluation=save)
+    train(model, source, task, plan(args), args.folder, held_out=held_out, on_evaluation=save)
+    print(f"The checkpoint is {target}; Hello world: {translate('Hello world', str(target))}")
 
 
 if __name__ == "__main__":

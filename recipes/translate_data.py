@@ -6,12 +6,18 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from pellucid.errors import SourceError
+from pellucid.training.pairs import PairBatch, Pairs, Ragged
 
 BOS, EOS = "<s>", "</s>"
 SPECIAL = [EOS, BOS]
+LONGEST = 128
+"""Tokens of a source or a target; a pair with more is left out."""
+FURTHER = 0.3
+"""How often a source's second, third ... translation is trained on, beside its first."""
 
 
 @dataclass(frozen=True)
@@ -87,3 +93,38 @@ def byte_pairs(texts: list[str], size: int) -> Tokenizer:
         single=f"$A {EOS}", special_tokens=[(EOS, SPECIAL.index(EOS))]
     )
     return tokenizer
+
+
+def encode(tokenizer: Tokenizer, pairs: list[Pair], tokens_per_step: int, seed: int) -> Pairs:
+    """What a model trains on: a source ends with EOS, a target begins with BOS and ends with EOS."""
+    bos, eos = SPECIAL.index(BOS), SPECIAL.index(EOS)
+
+    def ids(texts: list[str]) -> list[list[int]]:
+        return [found.ids for found in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    sources = [[*found, eos] for found in ids([pair.english for pair in pairs])]
+    targets = [[bos, *found, eos] for found in ids([pair.french for pair in pairs])]
+    shares = np.array([1.0 if pair.first else FURTHER for pair in pairs])
+    fits = [i for i in range(len(pairs)) if max(len(sources[i]), len(targets[i])) <= LONGEST]
+    return Pairs(
+        Ragged([sources[i] for i in fits]),
+        Ragged([targets[i] for i in fits]),
+        shares[fits],
+        tokens_per_step,
+        seed,
+    )
+
+
+def prepare(
+    path: Path, folder: Path, vocab_size: int, tokens_per_step: int, seed: int
+) -> tuple[Tokenizer, Pairs, list[PairBatch]]:
+    """The vocabulary, made once and kept in the folder; what is trained on; and the validation share."""
+    training, validation, _ = split(read_pairs(path))
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "tokenizer.json"
+    if not kept.exists():
+        texts = [text for pair in training for text in (pair.english, pair.french)]
+        byte_pairs(texts, vocab_size).save(str(kept))
+    tokenizer = Tokenizer.from_file(str(kept))
+    held_out = encode(tokenizer, [pair for pair in validation if pair.first], 8000, 0)
+    return tokenizer, encode(tokenizer, training, tokens_per_step, seed), held_out.all()

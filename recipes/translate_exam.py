@@ -1,0 +1,55 @@
+"""Examines a translator on the test share of the pairs: BLEU and chrF, beams through the engine.
+
+    python -m recipes.translate_exam pellucid/en-fr fra-eng.zip
+
+The test share: sentences whose sha1, lower-cased, is 0 modulo 50; no translation of them is trained on. The
+one reference of each is its first translation in the file. Scored by sacrebleu: 13a, with capitals.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+from pellucid import LLM, translate
+from recipes.translate_data import read_pairs, split
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="what LLM opens: pellucid/en-fr, a folder ...")
+    parser.add_argument("pairs", type=Path, help="fra-eng.zip, or the fra.txt in it")
+    parser.add_argument("--validation", action="store_true", help="the validation share instead")
+    parser.add_argument("--first", type=int, help="only so many sentences")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--show", type=int, default=10, help="print so many translations")
+    parser.add_argument("--json", type=Path, help="write every translation here")
+    args = parser.parse_args()
+    _, validation, test = split(read_pairs(args.pairs))
+    pairs = [pair for pair in (validation if args.validation else test) if pair.first][: args.first]
+    llm = LLM(args.model, dtype=args.dtype)
+    begin = time.monotonic()
+    written = translate([pair.english for pair in pairs], llm)
+    seconds = time.monotonic() - begin
+    for number in range(0, len(pairs), max(1, len(pairs) // max(1, args.show))):
+        print(f"{pairs[number].english}\n  {written[number]}\n  ({pairs[number].french})")
+    references = [[pair.french for pair in pairs]]
+    bleu, chrf = BLEU(), CHRF()
+    print(f"{len(pairs):,} sentences in {seconds:.0f} s")
+    print(f"{bleu.corpus_score(written, references)}  ({bleu.get_signature()})")
+    print(f"{chrf.corpus_score(written, references)}  ({chrf.get_signature()})")
+    if args.json:
+        rows = [
+            {"english": pair.english, "reference": pair.french, "written": text}
+            for pair, text in zip(pairs, written, strict=True)
+        ]
+        args.json.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
