@@ -92,8 +92,8 @@ def run(
 ) -> None:
     """Continue prompts as they are, all of them in one batch; a single one is streamed."""
     texts = read_prompts(prompts or [], file)
-    llm = LLM(model, dtype=dtype, device=device, quantization=quantization)
     given = {
+        "max_tokens": max_tokens,
         "temperature": temperature,
         "top_p": top_p,
         "top_k": top_k,
@@ -101,9 +101,10 @@ def run(
         "stop": stop,
         "logprobs": logprobs,
     }
-    params = llm.default_sampling_params(
-        max_tokens=max_tokens, **{name: value for name, value in given.items() if value is not None}
-    )
+    given = {name: value for name, value in given.items() if value is not None}
+    SamplingParams(**given)  # a mistake in these is said before a large model loads
+    llm = LLM(model, dtype=dtype, device=device, quantization=quantization)
+    params = llm.default_sampling_params(**given)
     adapter = LoRARequest(lora.resolve().name, 1, lora) if lora else None
     if len(texts) == 1 and not as_json:
         stream_text(llm, texts[0], params, adapter)

@@ -2,12 +2,18 @@
 
 from pellucid.errors import RequestError
 
+MOST = {"block_size": 2**14, "max_num_seqs": 2**14, "max_num_batched_tokens": 2**24}
+"""More than any machine has use for; what is larger would only be damage done slowly."""
+
 
 def at_least_one(**given: int | None) -> None:
-    """Raises RequestError naming the first that is not None and no whole number from 1."""
+    """Raises RequestError naming the first that is not None and no whole number from 1, up to its most."""
     for name, value in given.items():
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise RequestError(f"{name}={value!r} is not allowed: give a whole number from 1")
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST.get(name, value):
+            most = f" to {MOST[name]}" if name in MOST else ""
+            raise RequestError(f"{name}={value!r} is not allowed: give a whole number from 1{most}")
 
 
 def within_model(max_model_len: int | None, longest: int, name: str) -> None:

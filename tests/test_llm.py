@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from small_checkpoint import write_checkpoint
 
 from pellucid import LLM, BeamSearchParams, RequestError, SamplingParams, TokenizerError
+from pellucid.errors import OutOfMemoryError
 
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
 PROMPTS = ["The cat sat on", "What is AI?", "attention tells each token", "世界 🙂"]
@@ -66,6 +67,16 @@ def test_what_is_no_sampling_params_is_refused(llm, given) -> None:
 def test_sizes_of_the_engine_are_whole_numbers_from_1(folder, name, value) -> None:
     with pytest.raises(RequestError, match=f"{name}={value!r} is not allowed"):
         LLM(folder, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["block_size", "max_num_seqs", "max_num_batched_tokens"])
+def test_sizes_that_no_machine_has_use_for_are_refused(folder, name) -> None:
+    with pytest.raises(
+        RequestError, match=rf"{name}=1000000000 is not allowed: give a whole number from 1 to"
+    ):
+        LLM(folder, **{name: 10**9})
+    with pytest.raises(OutOfMemoryError, match=r"num_blocks=1000000000 .* would fit"):
+        LLM(folder, num_gpu_blocks_override=10**9, device="cpu")
 
 
 def test_max_model_len_goes_no_further_than_the_model(folder, llm) -> None:

@@ -48,7 +48,7 @@ def size_cache(
 
     `longest` is the model's own limit in tokens. Where `max_model_len` is not given it becomes what fits;
     where it is, and does not fit, raises OutOfMemoryError with the largest that does. `num_blocks` overrides
-    memory.
+    the share, and may be as many as all that is free.
     """
     wanted = min(max_model_len or longest, longest)
     per_request = -(-wanted // block_size)
@@ -57,6 +57,12 @@ def size_cache(
         blocks = min(max_num_seqs * per_request, share // bytes_per_block)
         there = f"{human_bytes(share)} of the {human_bytes(available)} free on {device} may be used"
     else:
+        if num_blocks * bytes_per_block > available:
+            raise OutOfMemoryError(
+                f"num_blocks={num_blocks} blocks of {block_size} tokens need "
+                f"{human_bytes(num_blocks * bytes_per_block)}, and {human_bytes(available)} are free on "
+                f"{device}: {available // bytes_per_block} would fit"
+            )
         blocks = num_blocks
         there = f"num_blocks={num_blocks} blocks of {block_size} tokens were asked for"
     holds = blocks * block_size

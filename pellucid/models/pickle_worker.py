@@ -42,8 +42,8 @@ def read(source: str) -> tuple[dict[str, Tensor], list[str]]:
         loaded = _load(source)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"it asks for {asked[1]}" if asked else str(error).split("\n")[0]
-        raise Damaged(f"holds more than tensors ({what}), so reading it could run code: refused") from error
+        what = f" (it asks for {asked[1]})" if asked else ", or is no file of torch.save"
+        raise Damaged(f"holds more than tensors{what}, so reading it could run code: refused") from error
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
         why = str(error).split("\n")[0]
         raise Damaged(f"is damaged or no file of torch.save ({why}); download it again") from error

@@ -36,9 +36,11 @@ def test_a_length_asked_for_that_does_not_fit_is_refused_with_what_does():
         size_cache(**MODEL, available=1 << 20)
 
 
-def test_a_number_of_blocks_overrides_memory():
-    assert size_cache(**MODEL, available=0, num_blocks=7).max_model_len == 112
+def test_a_number_of_blocks_overrides_the_share_of_memory():
+    assert size_cache(**MODEL, available=7 << 20, num_blocks=7).max_model_len == 112
+    with pytest.raises(OutOfMemoryError, match=r"num_blocks=8 .* need 8.0 MiB, and 7.0 MiB .*: 7 would fit"):
+        size_cache(**MODEL, available=7 << 20, num_blocks=8)
     with pytest.raises(
         OutOfMemoryError, match="num_blocks=7 blocks of 16 tokens were asked for: max_model_len=112 is"
     ):
-        size_cache(**{**MODEL, "max_model_len": 200}, available=0, num_blocks=7)
+        size_cache(**{**MODEL, "max_model_len": 200}, available=7 << 20, num_blocks=7)

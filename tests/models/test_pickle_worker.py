@@ -44,6 +44,10 @@ def saved(value):
 
 DAMAGED = {
     "nothing": (lambda path: path.write_bytes(b""), "damaged"),
+    "a pickle that torch.save did not write": (
+        lambda path: path.write_bytes(b"\x80\x02\x95" + bytes(8)),
+        r"more than tensors, or is no file of torch\.save, so reading it could run code: refused$",
+    ),
     "no pickle": (lambda path: path.write_bytes(b"not a pickle"), "damaged|more than tensors"),
     "a plain pickle": (
         lambda path: path.write_bytes(pickle.dumps([1, 2], protocol=2)),
