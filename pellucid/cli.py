@@ -92,7 +92,7 @@ def run(
 ) -> None:
     """Continue prompts as they are, all of them in one batch; a single one is streamed."""
     texts = read_prompts(prompts or [], file)
-    given = {
+    given: dict[str, Any] = {
         "max_tokens": max_tokens,
         "temperature": temperature,
         "top_p": top_p,
