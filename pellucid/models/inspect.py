@@ -65,6 +65,7 @@ class Inspection:
     """Why it would not load."""
     tokenizer: TokenizerSummary | None
     tokenizer_problem: str | None
+    """Why there is none, for a model that would need one."""
     memory: Mapping[str, int]
     """What the weights would take, by dtype or quantization."""
     kv_bytes_per_token: Mapping[str, int]
@@ -164,6 +165,8 @@ def _groups(checkpoint: Checkpoint, body: Body, stored: Sequence[StoredTensor]) 
 
 
 def _tokenizer(checkpoint: Checkpoint) -> tuple[TokenizerSummary | None, str | None]:
+    if checkpoint.config.vocab_size is None:
+        return None, None
     try:
         tokenizer = checkpoint.tokenizer()
     except PellucidError as error:

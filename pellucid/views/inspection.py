@@ -11,6 +11,12 @@ from pellucid.device import human_bytes
 from pellucid.models.catalog import Entry
 from pellucid.models.inspect import Inspection
 
+BODIES = {
+    "Decoder": "a decoder",
+    "Encoder": "an encoder",
+    "EncoderDecoder": "an encoder-decoder",
+    "Vision": "a vision model",
+}
 LONGEST = 60
 """A longer value is cut, a longer array is counted."""
 
@@ -18,7 +24,8 @@ LONGEST = 60
 def show_inspection(shown: Inspection, console: Console) -> None:
     """Print everything, a section at a time."""
     kind = "" if shown.kind in shown.name else f", {shown.kind}"
-    console.print(f"[bold]{shown.name}[/bold] [dim]({shown.model_type}, a {shown.body.lower()}{kind})[/dim]")
+    body = BODIES.get(shown.body, shown.body)
+    console.print(Text.assemble((shown.name, "bold"), (f" ({shown.model_type}, {body}{kind})", "dim")))
     console.print(Text(shown.path, style="dim"))
     if shown.problem:
         console.print(Text(f"would not load: {shown.problem}", style="red"))
@@ -77,7 +84,7 @@ def _brief(value: Any) -> str:
 def _tokenizer(shown: Inspection) -> dict[str, str]:
     tokenizer = shown.tokenizer
     if tokenizer is None:
-        return {"none": shown.tokenizer_problem or ""}
+        return {"none": shown.tokenizer_problem or "it reads no text"}
     special = ", ".join(f"{role} {token!r}" for role, token in tokenizer.special_tokens.items())
     templates = ", ".join(
         f"{name} ({len(source):,} characters)" for name, source in tokenizer.chat_templates.items()

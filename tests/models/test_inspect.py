@@ -1,16 +1,21 @@
 """Inspecting a checkpoint: what its headers say, whether it would load, and what it would take."""
 
+import io
+
 import pytest
 import torch
+import transformers
 from gguf_writing import write_gguf
 from llama_folder import llama_tensors, write_llama
 from parity.checkpoints import make
 from parity.decoder_cases import CASES
+from rich.console import Console
 
 from pellucid.models.catalog import catalog
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.inspect import TensorGroup, inspect
 from pellucid.models.loading import load_model
+from pellucid.views.inspection import show_inspection
 
 
 def test_parameters_by_part_and_memory(tmp_path) -> None:
@@ -112,3 +117,22 @@ def test_cached_models_are_opened_by_the_names_in_the_catalog(cache, monkeypatch
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for name in ("someone/small", "someone/packed/m.gguf"):
         assert load_model(name, device="cpu").logits([1, 2]).dtype == torch.float32
+
+
+BODIES = {
+    "(bert, an encoder, ": ("Bert", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 48}),
+    "(t5, an encoder-decoder, ": ("T5", {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4}),
+    "(vit, a vision model, ": ("ViT", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 48, "image_size": 8, "patch_size": 4}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("says", BODIES)
+def test_every_kind_of_body_is_called_by_its_name(says, tmp_path) -> None:
+    name, fields = BODIES[says]
+    config = getattr(transformers, f"{name}Config")(**fields)
+    getattr(transformers, f"{name}Model")(config).save_pretrained(tmp_path)
+    console = Console(width=200, record=True, file=io.StringIO())
+    show_inspection(inspect(open_checkpoint(tmp_path)), console)
+    shown = console.export_text()
+    assert says in shown and "would not load" not in shown
+    assert ("it reads no text" in shown) == (name == "ViT")
