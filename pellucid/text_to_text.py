@@ -67,11 +67,12 @@ def summarize(text: str | Sequence[str], model: Model) -> str | list[str]:
 
 
 def opened(model: Model) -> LLM:
-    """The LLM. Raises RequestError for one that is no encoder-decoder."""
+    """The LLM. Raises RequestError for one that is no encoder-decoder of texts."""
     llm = model if isinstance(model, LLM) else LLM(model)
-    if not isinstance(llm.config, EncoderDecoderConfig):
+    if not isinstance(llm.config, EncoderDecoderConfig) or llm.config.encoder.vocab_size is None:
         raise RequestError(
-            f"{llm.name}: a {llm.config.model_type} is no encoder-decoder (T5, BART, Marian), as this needs"
+            f"{llm.name}: a {llm.config.model_type} is no encoder-decoder of texts (T5, BART, Marian), which "
+            "this needs"
         )
     return llm
 

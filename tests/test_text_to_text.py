@@ -77,5 +77,5 @@ def test_an_encoder_embeds_and_writes_nothing(tmp_path) -> None:
     assert len(llm.fill_mask("the [MASK] sat")[0].words) == 5
     with pytest.raises(RequestError, match="writes no text"):
         llm.generate("the cat")
-    with pytest.raises(RequestError, match="no encoder-decoder"):
+    with pytest.raises(RequestError, match="no encoder-decoder of texts"):
         translate("the cat", llm)

@@ -3,6 +3,7 @@
 Letters: T tokens, V vocabulary, D hidden.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,6 +67,10 @@ class TokenInput(nn.Module):
         types = TokenTypes(config.token_types, hidden_size) if config.token_types else NoTokenTypes()
         self.embed_types = types
         self.norm = make_norm(config.norm, hidden_size) if config.norm else Unchanged()
+
+    def pack(self, contents: Sequence[Sequence[int]]) -> Tensor:
+        """The ids of several texts as `forward` reads them, end to end."""
+        return torch.tensor([token for content in contents for token in content])
 
     def forward(self, ids_T: Tensor, ctx: ForwardContext, types_T: Tensor | None = None) -> Tensor:
         x_TD = ctx.tap(self, "embed", self.embed_tokens(ids_T, ctx))

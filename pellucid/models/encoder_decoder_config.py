@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 from pellucid.layers.block import BlockConfig
 from pellucid.layers.cross_block import CrossBlockConfig
+from pellucid.layers.frame_input import FrameInputConfig
 from pellucid.layers.norm import NormConfig
 from pellucid.layers.token_input import TokenInputConfig
 
@@ -15,10 +16,11 @@ Block = TypeVar("Block", bound=BlockConfig)
 class StackConfig(Generic[Block]):
     """One side: what comes before its blocks, the blocks, the norm after them."""
 
-    vocab_size: int
+    vocab_size: int | None
+    """None where it reads no text."""
     max_length: int
     """The longest sequence, in tokens."""
-    input: TokenInputConfig
+    input: TokenInputConfig | FrameInputConfig
     blocks: tuple[Block, ...]
     final_norm: NormConfig | None
 
@@ -51,6 +53,7 @@ class EncoderDecoderConfig:
 
     @property
     def vocab_size(self) -> int:
+        assert self.decoder.vocab_size is not None, "a decoder writes text"
         return self.decoder.vocab_size
 
     @property

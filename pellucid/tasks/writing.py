@@ -19,6 +19,7 @@ def source_reader(
     begins = [config.decoder_start_token_id if start is None else start]
     begins += [] if forced is None else [forced]
     rules = published_rules(settings, config.eos_token_ids, len(begins))
+    assert config.encoder.vocab_size is not None, "an encoder that reads no text has a reader of its own"
     # one more, because no room is needed in the source for an answer
     longest = config.max_source_length + 1
     return SourceReader(
