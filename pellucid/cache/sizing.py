@@ -18,6 +18,8 @@ class CacheSize:
     block_size: int
     bytes_per_block: int
     max_model_len: int
+    longest_source: int
+    """How many rows an encoder makes at most for each request; 0 where there is none."""
 
     @property
     def num_tokens(self) -> int:
@@ -25,11 +27,12 @@ class CacheSize:
 
     def describe(self) -> str:
         """One line for the start: how many tokens fit and what they take."""
-        fits = self.num_tokens // self.max_model_len
+        fits = self.num_tokens // (self.max_model_len + self.longest_source)
+        source = f" and {self.longest_source:,} rows of its source" if self.longest_source else ""
         return (
             f"KV cache: {self.num_tokens:,} tokens in {self.num_blocks:,} blocks of {self.block_size} "
             f"({human_bytes(self.num_blocks * self.bytes_per_block)}), enough for {fits:,} "
-            f"request{'' if fits == 1 else 's'} of {self.max_model_len:,} tokens"
+            f"request{'' if fits == 1 else 's'} of {self.max_model_len:,} tokens{source}"
         )
 
 
@@ -43,18 +46,21 @@ def size_cache(
     available: int,
     device: str,
     num_blocks: int | None = None,
+    longest_source: int = 0,
 ) -> CacheSize:
     """As many blocks as `max_num_seqs` samples can use, or as a share of the `available` bytes holds.
 
     `longest` is the model's own limit in tokens. Where `max_model_len` is not given it becomes what fits;
     where it is, and does not fit, raises OutOfMemoryError with the largest that does. `num_blocks` overrides
-    the share, and may be as many as all that is free.
+    the share, and may be as many as all that is free. `longest_source` is how many rows an encoder makes at
+    most of what each sample reads.
     """
     wanted = min(max_model_len or longest, longest)
     per_request = -(-wanted // block_size)
     share = int(available * SHARE[device])
     if num_blocks is None:
-        blocks = min(max_num_seqs * per_request, share // bytes_per_block)
+        with_source = per_request + -(-longest_source // block_size)
+        blocks = min(max_num_seqs * with_source, share // bytes_per_block)
         there = f"{human_bytes(share)} of the {human_bytes(available)} free on {device} may be used"
     else:
         if num_blocks * bytes_per_block > available:
@@ -77,4 +83,5 @@ def size_cache(
         block_size=block_size,
         bytes_per_block=bytes_per_block,
         max_model_len=min(wanted, holds),
+        longest_source=longest_source,
     )

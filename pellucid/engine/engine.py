@@ -96,6 +96,7 @@ class Engine:
             block_size=block_size,
             max_num_seqs=max_num_seqs,
             longest=min(each.config.max_position_embeddings for each in models),
+            longest_source=model.config.max_source_length or 0,
             max_model_len=max_model_len,
             available=available_memory(style.device),
             device=style.device.type,
@@ -169,7 +170,7 @@ class Engine:
             rank=(self._num_added + request.priority * PATIENCE, self._num_added, 0),
             limit=limit_of(request, self.max_model_len),
             width=width_of(params),
-            memory=Memory(request.source, self.scheduler.new_table()) if request.source else None,
+            memory=self._memory_of(request),
         )
         self._kinds[type(params)].add(request, first)
         self.scheduler.add(first)
@@ -191,12 +192,23 @@ class Engine:
         self._recorder.planned(plan)
         logits_RV = self.runner.run(batch, with_adapters(batch, wrap))
         self._recorder.ran()
+        for memory in plan.memories:
+            memory.keep()
         takings = self._take(plan, batch, logits_RV)
         if not self._use_cache:
             for sample in self.scheduler.running:
                 self.scheduler.forget(sample)
         self.steps.append(self._recorder.end(takings, self.scheduler.waiting))
         return outputs + [output for taking in takings for output in taking.outputs]
+
+    def _memory_of(self, request: Request) -> Memory | None:
+        source = request.source
+        if source is None:
+            return None
+        # one that is watched wants to see its encoder at work
+        known = self.config.enable_prefix_caching and not request.whole_prompt
+        key = ("memory", request.cache_key, source.key) if known else None
+        return Memory(source, self.scheduler.new_table(), self.config.block_size, key)
 
     def _take(self, plan: Plan, batch: Batch, logits_RV: Tensor) -> list[Taken]:
         """Hand every kind of request its rows."""

@@ -44,3 +44,9 @@ def test_a_number_of_blocks_overrides_the_share_of_memory():
         OutOfMemoryError, match="num_blocks=7 blocks of 16 tokens were asked for: max_model_len=112 is"
     ):
         size_cache(**{**MODEL, "max_model_len": 200}, available=7 << 20, num_blocks=7)
+
+
+def test_room_for_what_an_encoder_reads():
+    size = size_cache(**MODEL, available=1 << 40, longest_source=1500)
+    assert size.num_blocks == 4 * (64 + 94)
+    assert size.describe().endswith("4 requests of 1,024 tokens and 1,500 rows of its source")

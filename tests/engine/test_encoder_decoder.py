@@ -197,3 +197,21 @@ def test_a_decoder_on_another_engine_is_not_disturbed(pair) -> None:
         other.add(ask(ours, i, ids))
     assert texts_of(run(Engine(decoder, **options), asked, lambda number: other.step())) == expected
     run(other)
+
+
+def test_a_source_that_is_known_is_not_read_again(pair) -> None:
+    _, ours = pair
+    engine = make_engine(ours)
+    reads = []
+    encode = engine.runner.encode
+    engine.runner.encode = lambda sources: (reads.extend(sources), encode(sources))[1]
+    first = run(engine, [ask(ours, "a", [5, 6, 7, 8, 9])])["a", 0][0]
+    assert run(engine, [ask(ours, "b", [5, 6, 7, 8, 9])])["b", 0][0] == first
+    assert len(reads) == 1
+    assert run(engine, [ask(ours, "c", [5, 6, 7, 8, 9], cache_key="tenant")])["c", 0][0] == first
+    assert run(engine, [ask(ours, "d", [5, 6, 7, 8, 9], whole_prompt=True)])["d", 0][0] == first
+    run(engine, [ask(ours, "e", [5, 6, 7, 8])])
+    assert len(reads) == 4, "another tenant, a watched request and another source are read"
+    plain = make_engine(ours, enable_prefix_caching=False)
+    for id in "ab":
+        assert run(plain, [ask(ours, id, [5, 6, 7, 8, 9])])[id, 0][0] == first
