@@ -121,6 +121,8 @@ def part_of(name: str) -> str:
         return "feed-forward"
     if any(step.startswith("embed") for step in steps):
         return "embeddings"
+    if "input" in steps:
+        return "input"
     return "head" if steps[0] in ("lm_head", "heads") else steps[0]
 
 

@@ -90,6 +90,7 @@ ARITHMETIC: dict[str, tuple[object, ...]] = {
     "use_qk_norm": (False,),
     "use_qkv_bias": (False,),
     "use_sliding_window": (False,),
+    "use_weighted_layer_sum": (False,),
 }
 
 
@@ -118,6 +119,13 @@ class PublishedConfig:
         self.model_type = str(fields.get("model_type", model_type))
         self.read: set[str] = set()
         """The names that were asked for."""
+
+    def with_defaults(self, fields: Mapping[str, Any]) -> "PublishedConfig":
+        """The same config, these fields standing in for those that are missing or null."""
+        said = {name: value for name, value in self.fields.items() if value is not None}
+        other = PublishedConfig({**self.fields, **fields, **said}, self.where, self.model_type)
+        other.read = self.read
+        return other
 
     def get(self, name: str, kind: type[Value], default: Value) -> Value:
         """A field of the given type; the default where it is missing or null."""

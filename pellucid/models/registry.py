@@ -30,6 +30,7 @@ from pellucid.models import (
     t5,
     transformer,
     vit,
+    whisper,
 )
 from pellucid.models.body import BodyConfig
 from pellucid.models.family import Family
@@ -65,6 +66,7 @@ FAMILIES: dict[str, Family[Any]] = {
         t5.FAMILY,
         transformer.FAMILY,
         vit.FAMILY,
+        whisper.FAMILY,
     )
 }
 
