@@ -13,6 +13,7 @@ from pellucid.text.chat_files import read_chat_template
 from pellucid.text.fast_codec import FastCodec
 from pellucid.text.marian import read_marian
 from pellucid.text.spiece import read_spiece_model, read_tokenizer_model
+from pellucid.text.times import add_times
 from pellucid.text.tokenizer import Tokenizer
 from pellucid.text.tokenizer_config import (
     DEFAULTS,
@@ -80,6 +81,7 @@ def assemble(
 ) -> Tokenizer:
     """A tokenizer from its vocabulary and what the files around it say."""
     special = add_special_tokens(backend, config)
+    times = add_times(backend) if config.kind == "whisper" else frozenset[int]()
     codec = FastCodec(backend)
     asked = bool(config.settings.get("clean_up_tokenization_spaces", False))
     return Tokenizer(
@@ -90,6 +92,7 @@ def assemble(
         clean_up=asked and not isinstance(backend.model, tokenizers.models.BPE),
         model_vocab_size=model_vocab_size,
         source=source,
+        times=times,
     )
 
 

@@ -57,6 +57,8 @@ class Tokenizer:
     clean_up: bool = False
     model_vocab_size: int | None = None
     source: str = "this tokenizer"
+    times: frozenset[int] = frozenset()
+    """Those that say when something was said (Whisper): no special ones, yet left out of a text with them."""
 
     @property
     def vocab_size(self) -> int:
@@ -65,8 +67,12 @@ class Tokenizer:
 
     @cached_property
     def special_ids(self) -> frozenset[int]:
-        """Ids that `skip_special_tokens` leaves out of the text."""
+        """Ids of special tokens, which `skip_special_tokens` leaves out of the text."""
         return self.codec.special_ids
+
+    @cached_property
+    def _unspoken(self) -> frozenset[int]:
+        return self.special_ids | self.times
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """The ids of `text`; with `add_special_tokens`, also those the published tokenizer puts around it.
@@ -106,7 +112,7 @@ class Tokenizer:
         """The raw tokens among `ids` that make text, checked."""
         for id in ids:
             token = self._raw(id)
-            if token is not None and not (skip_special_tokens and id in self.special_ids):
+            if token is not None and not (skip_special_tokens and id in self._unspoken):
                 yield token
 
     def token(self, id: int) -> str:

@@ -50,7 +50,9 @@ def test_deltas_add_up_to_the_published_text(name):
         together = "".join(deltas(tok, ids, skip))
         assert together == tok.decode(ids, skip_special_tokens=skip)
         if not tok.clean_up:
-            assert together == published(ids, skip_special_tokens=skip)
+            # the library knows nothing of times, which are no words
+            words = [id for id in ids if not (skip and id in tok.times)]
+            assert together == published(words, skip_special_tokens=skip)
 
     check()
 
