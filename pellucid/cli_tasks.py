@@ -1,4 +1,5 @@
-"""Commands to understand and to rewrite: `pellucid embed | classify | fill | translate | summarize`."""
+"""Commands to understand and to rewrite: `pellucid embed | classify | fill | translate | summarize |
+transcribe`."""
 
 import dataclasses
 import json
@@ -76,7 +77,35 @@ def summarize(model: Model, texts: Inputs = None, as_json: Json = False) -> None
     show_texts(write_summary(given(texts), model), as_json)
 
 
-COMMANDS = (embed, classify, fill, translate, summarize)
+def transcribe(
+    model: Model,
+    sounds: Annotated[list[str], typer.Argument(help="WAV or FLAC files of any length.")],
+    language: Annotated[
+        str | None, typer.Option(help="What is spoken: fr, french; heard by default.")
+    ] = None,
+    translate: Annotated[bool, typer.Option("--translate", help="Write it in English.")] = False,
+    timestamps: Annotated[bool, typer.Option("--timestamps", help="When each part of it is said.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write down what is said in recordings, all of them in one batch."""
+    task = "translate" if translate else None
+    heard = LLM(model).transcribe(sounds, language=language, task=task, timestamps=timestamps)
+    if as_json:
+        show_json(
+            [{"file": file, **dataclasses.asdict(one)} for file, one in zip(sounds, heard, strict=True)]
+        )
+        return
+    for file, one in zip(sounds, heard, strict=True):
+        if len(sounds) > 1:
+            print(f"{file} ({one.language}):" if one.language else f"{file}:")
+        if timestamps:
+            for part in one.segments:
+                print(f"[{clock(part.start)} - {clock(part.end)}] {part.text}")
+        else:
+            print(one.text)
+
+
+COMMANDS = (embed, classify, fill, translate, summarize, transcribe)
 
 
 def given(arguments: list[str] | None) -> list[str]:
@@ -92,6 +121,13 @@ def nearness(a: list[float], b: list[float]) -> float:
     """The cosine of the angle between two vectors."""
     product = sum(x * y for x, y in zip(a, b, strict=True))
     return float(product / (sum(x * x for x in a) * sum(y * y for y in b)) ** 0.5)
+
+
+def clock(seconds: float) -> str:
+    """A time as people read it, 1:02:03.45."""
+    minutes, rest = divmod(round(seconds * 100), 6000)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}:" if hours else "") + f"{minutes:02d}:{rest // 100:02d}.{rest % 100:02d}"
 
 
 def show_texts(texts: list[str], as_json: bool) -> None:

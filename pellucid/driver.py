@@ -23,6 +23,7 @@ from pellucid.trace.watcher import Watcher
 log = logging.getLogger(__name__)
 
 Begun = TypeVar("Begun", Answer, Beams)
+Result = TypeVar("Result")
 
 
 class Driver:
@@ -102,6 +103,29 @@ class Driver:
         finally:
             for one in wanted:
                 self._forget(one)
+
+    def together(self, tasks: Sequence[Generator[Answer | Beams, None, Result]]) -> list[Result]:
+        """Run several tasks side by side, all in one batch. A task yields each request that it has begun and
+        is resumed once that is finished; whatever ends this early aborts them all."""
+        results: dict[int, Result] = {}
+        pending: dict[int, Answer | Beams] = {}
+        try:
+            ready = list(range(len(tasks)))
+            while ready or pending:
+                for number in ready:
+                    try:
+                        pending[number] = next(tasks[number])
+                    except StopIteration as ended:
+                        results[number] = ended.value
+                ready = [number for number, one in pending.items() if one.finished]
+                for number in ready:
+                    self._forget(pending.pop(number))
+                if not ready and pending:
+                    self.step()
+        finally:
+            for one in pending.values():
+                self._forget(one)
+        return [results[number] for number in range(len(tasks))]
 
     def stream(
         self, read: ReadPrompt, params: SamplingParams, adapter: Adapter | None = None

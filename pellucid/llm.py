@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from pellucid.audio import Sound
 from pellucid.device import resolve_device
 from pellucid.engine.backend import Backend
 from pellucid.engine.engine import Engine
@@ -24,16 +25,19 @@ from pellucid.models.footprint import Footprint
 from pellucid.models.loading import load_checkpoint
 from pellucid.outputs import BeamSearchOutput, Piece, RequestOutput
 from pellucid.prompts import Message, Prompt, ReadPrompt, as_conversations, as_prompts
-from pellucid.sampling.params import BeamSearchParams, SamplingParams
+from pellucid.sampling.params import BeamSearchParams, SamplingParams, known_names
+from pellucid.tasks.listening import SoundReader
 from pellucid.tasks.outputs import (
     ClassificationRequestOutput,
     EmbeddingRequestOutput,
     FilledMask,
     TokenClassificationRequestOutput,
+    Transcription,
 )
 from pellucid.tasks.tasks import Tasks
 from pellucid.trace.trace import Trace
 from pellucid.tracing import trace_reading, trace_writing
+from pellucid.transcription import Transcriber, TranscriptionParams
 from pellucid.writer import EngineOptions, LoRAs, Writer
 
 log = logging.getLogger(__name__)
@@ -238,6 +242,30 @@ class LLM:
     def fill_mask(self, text: str, top_k: int = 5) -> list[FilledMask]:
         """The likeliest words for each mask of the text, best first. See `MaskFiller.fill`."""
         return self.tasks.mask_filler.fill(text, top_k)
+
+    def transcribe(
+        self,
+        audio: Sound | Sequence[Sound],
+        *,
+        language: str | None = None,
+        task: str | None = None,
+        timestamps: bool = False,
+        **options: Any,
+    ) -> list[Transcription]:
+        """What is said in one recording or many of any length, all in one running batch, in the order given.
+
+        A recording is a WAV or FLAC file, its bytes, or samples; `(samples, rate)` where they have another
+        rate than the model. `language`: "fr", "french"; None is heard from each recording. `task`:
+        "transcribe", or "translate" into English. `timestamps`: cut the text into segments at the times the
+        model writes; longer recordings need them anyway. For `options` see `TranscriptionParams`. Raises
+        RequestError for a recording that cannot be read, before any is heard.
+        """  # fmt: skip
+        writer = self._writer_for("transcribe")
+        if not isinstance(writer.reader, SoundReader):
+            raise RequestError(f"{self.name}: a {self.config.model_type} hears nothing; a whisper does")
+        known_names(TranscriptionParams, options)
+        wanted = TranscriptionParams(language=language, task=task, timestamps=timestamps, **options)
+        return Transcriber(writer.reader, writer.driver, self.tokenizer, wanted).transcribe(audio)
 
     def search(self, prompts: Sequence[ReadPrompt], params: BeamSearchParams) -> list[BeamSearchOutput]:
         """`beam_search` for prompts that are read already."""

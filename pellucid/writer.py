@@ -24,6 +24,7 @@ from pellucid.outputs import BeamSearchOutput, RequestOutput
 from pellucid.prompts import PromptReader, ReadPrompt, SourceReader
 from pellucid.sampling.defaults import GenerationDefaults, in_words
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
+from pellucid.tasks.listening import SoundReader, sound_reader
 from pellucid.tasks.writing import source_reader
 from pellucid.text import Tokenizer
 
@@ -87,11 +88,12 @@ class Writer:
             speculation=read_speculative_config(options.speculative_config, partial(load_draft, body)),
             eos_token_ids=self.defaults.eos_token_ids or body.config.eos_token_ids or own_end,
         )
-        self.reader: PromptReader | SourceReader
-        if isinstance(body, EncoderDecoder):
+        prompts = PromptReader(tokenizer, body.config.vocab_size, self.engine.max_model_len)
+        self.reader: PromptReader | SourceReader | SoundReader = prompts
+        if isinstance(body, EncoderDecoder) and body.config.encoder.vocab_size is None:
+            self.reader = sound_reader(body.config, checkpoint, self.engine.eos_token_ids, prompts)
+        elif isinstance(body, EncoderDecoder):
             self.reader = source_reader(body.config, tokenizer, checkpoint.generation)
-        else:
-            self.reader = PromptReader(tokenizer, body.config.vocab_size, self.engine.max_model_len)
         self.driver = Driver(self.engine, tokenizer)
         self.adapters = Adapters(checkpoint, body)
         log.info("%s on %s; %s", name, self.backend.name, self.engine.cache_size.describe())

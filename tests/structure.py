@@ -10,7 +10,7 @@ BEGIN, END = "<!-- tree -->", "<!-- end of tree -->"
 # Each may import those before it, never one after it.
 ORDER = [
     "errors", "device", "report", "cost", "text", "images", "audio", "kernels", "layers", "models", "cache", "sampling",
-    "outputs", "engine", "limits", "lora", "prompts", "answer", "tasks", "trace", "driver", "writer", "views", "tracing", "llm",
+    "outputs", "engine", "limits", "lora", "prompts", "answer", "tasks", "trace", "driver", "transcription", "writer", "views", "tracing", "llm",
     "text_to_text", "demo", "bench", "server", "training", "bundled", "cli_tasks", "cli",
 ]  # fmt: skip
 FOLDERS = ["pellucid", "recipes", "benchmarks", "tests"]

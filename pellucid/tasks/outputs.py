@@ -1,4 +1,4 @@
-"""What embedding, classifying and filling in give back; where vLLM has the thing, under its name."""
+"""What tasks other than writing on give back; where vLLM has the thing, under its name."""
 
 from dataclasses import dataclass, field
 
@@ -82,3 +82,37 @@ class FilledMask:
     position: int
     """Which token of the text it is."""
     words: list[FilledWord]
+
+
+@dataclass(slots=True)
+class Segment:
+    """A piece of a recording and what is said in it; seconds count from the recording's beginning."""
+
+    start: float
+    end: float
+    text: str
+    token_ids: list[int]
+    """Times among them, where they were written."""
+    avg_logprob: float
+    """The mean log-probability of the tokens of its window, among those that the rules allowed."""
+    no_speech_prob: float | None
+    """How likely the model finds it that nobody speaks in its window; None where nothing says which token
+    that is."""
+    temperature: float = 0.0
+
+
+@dataclass(slots=True)
+class Transcription:
+    """What is said in one recording."""
+
+    text: str
+    language: str | None
+    """Its code, "fr"; None where neither the caller nor the checkpoint says, and the model cannot."""
+    segments: list[Segment]
+    duration: float
+    """Seconds."""
+
+    @property
+    def token_ids(self) -> list[int]:
+        """Everything that was written."""
+        return [token for segment in self.segments for token in segment.token_ids]

@@ -204,7 +204,7 @@ def test_a_source_that_is_known_is_not_read_again(pair) -> None:
     engine = make_engine(ours)
     reads = []
     encode = engine.runner.encode
-    engine.runner.encode = lambda sources: (reads.extend(sources), encode(sources))[1]
+    engine.runner.encode = lambda sources, wrap=None: (reads.extend(sources), encode(sources, wrap))[1]
     first = run(engine, [ask(ours, "a", [5, 6, 7, 8, 9])])["a", 0][0]
     assert run(engine, [ask(ours, "b", [5, 6, 7, 8, 9])])["b", 0][0] == first
     assert len(reads) == 1
