@@ -74,8 +74,10 @@ class OneClass:
         self.kernels, self.dropout, self.label_smoothing = kernels, dropout, label_smoothing
 
     def loss(self, model: nn.Module, batch: Labelled, generator: torch.Generator | None) -> Tensor:
-        ctx = training_context(batch.lengths, self.kernels, batch.inputs.device, self.dropout, generator)
-        smoothing = self.label_smoothing if generator else 0.0
+        share, smoothing = (self.dropout, self.label_smoothing) if generator else (0.0, 0.0)
+        ctx = DenseContext(
+            batch.lengths, self.kernels, device=batch.inputs.device, dropout=share, generator=generator
+        )
         return cross_entropy(model(batch.inputs, ctx), batch.labels_N, batch.weights_T, smoothing)
 
 
