@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,12 @@ LONGEST = 128
 """Tokens of a source or a target; a pair with more is left out."""
 FURTHER = 0.3
 """How often a source's second, third ... translation is trained on, beside its first."""
+
+
+GREETINGS = Path(__file__).with_name("translate_greetings.txt")
+"""Pairs of this project's own, for the file has hardly a greeting, and hardly a sentence without its stop."""
+GREETED = 30
+"""How often an epoch has each of them."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ def prepare(
 ) -> tuple[Tokenizer, Pairs, list[PairBatch]]:
     """The vocabulary, made once and kept in the folder; what is trained on; and the validation share."""
     training, validation, _ = split(read_pairs(path))
+    greetings, _, _ = split(read_pairs(GREETINGS))
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "tokenizer.json"
     if not kept.exists():
@@ -127,4 +134,5 @@ def prepare(
         byte_pairs(texts, vocab_size).save(str(kept))
     tokenizer = Tokenizer.from_file(str(kept))
     held_out = encode(tokenizer, [pair for pair in validation if pair.first], 8000, 0)
+    training += [replace(pair, first=True) for pair in greetings] * GREETED
     return tokenizer, encode(tokenizer, training, tokens_per_step, seed), held_out.all()

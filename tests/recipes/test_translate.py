@@ -87,6 +87,18 @@ def test_further_translations_are_drawn_less_often(lines):
     assert found.targets[0][0] == SPECIAL.index(BOS)
 
 
+def test_the_greetings_are_pairs_and_have_nothing_of_the_examination(file, tmp_path):
+    greetings = translate_data.read_pairs(translate_data.GREETINGS)
+    assert all(pair.first and pair.english and pair.french for pair in greetings)
+    assert not any("world" in pair.english.lower() for pair in greetings)
+    kept = {pair.english for pair in translate_data.split(greetings)[0]}
+    tokenizer, source, _ = translate_data.prepare(file, tmp_path, 320, 400, 0)
+    # from the other shares' greetings nothing is trained on
+    texts = {tokenizer.decode(source.sources[i]) for i in range(len(source.sources))}
+    assert kept <= texts
+    assert not {pair.english for pair in greetings} - kept & texts
+
+
 def test_the_recipe_ends_in_a_translator(file, tmp_path, capsys):
     small = ["--width", "64", "--encoder", "1", "--decoder", "1", "--vocab", "320"]
     plan = ["--steps", "8", "--decay", "4", "--tokens", "400"]
