@@ -14,7 +14,6 @@ from pellucid.engine.backend import Backend
 from pellucid.engine.engine import Engine
 from pellucid.errors import RequestError, TokenizerError
 from pellucid.images import Picture
-from pellucid.kernels import torch_ops
 from pellucid.limits import at_least_one
 from pellucid.lora import LoRARequest
 from pellucid.models.body import Body, BodyConfig
@@ -97,7 +96,7 @@ class LLM:
         self.footprint = Footprint(body)
         reads_text = body.config.vocab_size is not None and not skip_tokenizer_init
         self.tokenizer = checkpoint.tokenizer() if reads_text else None
-        self.tasks = Tasks(body, self.tokenizer, self.folder, torch_ops, self.name)
+        self.tasks = Tasks(body, self.tokenizer, self.folder, self.name)
         self.block_size = block_size
         self._writer: Writer | None = None
         if not isinstance(body, Decoder | EncoderDecoder):

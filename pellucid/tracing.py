@@ -4,7 +4,8 @@ import torch
 
 from pellucid.errors import RequestError
 from pellucid.images import Picture
-from pellucid.layers.context import DenseContext, ForwardContext
+from pellucid.kernels import torch_ops
+from pellucid.layers.context import ForwardContext
 from pellucid.models.decoder import Decoder
 from pellucid.models.encoder import Encoder
 from pellucid.models.vision import Vision
@@ -68,7 +69,7 @@ def _trace_text(model: Encoder, tasks: Tasks, given: Prompt | Picture, pieces: N
     prompt: Prompt = given  # type: ignore[assignment]  # what is no text is refused there
     ids = TextReader(tokenizer, config.vocab_size, config.max_position_embeddings).read(prompt).token_ids
     device, record = model.input.embed_tokens.weight.device, Record()
-    ctx = watched(DenseContext([len(ids)], tasks.kernels, device=device), record, len(ids))
+    ctx = watched(tasks.runner.context([len(ids)]), record, len(ids))
     output_RV = model(torch.tensor(ids, device=device), ctx).cpu()
     mask_id = tokenizer.mask_token_id if tokenizer else None
     return EncoderTrace(model, record, ids, output_RV, pieces, terminal.show_encoder, mask_id=mask_id)
@@ -78,7 +79,7 @@ def _trace_text(model: Encoder, tasks: Tasks, given: Prompt | Picture, pieces: N
 def _trace_picture(model: Vision, tasks: Tasks, given: Prompt | Picture) -> PictureTrace:
     shown: Picture = given  # type: ignore[assignment]  # what is no picture is refused there
     pixels_CYX, record = tasks.picture_reader.read(shown), Record()
-    ctx = watched(model.context(1, tasks.kernels), record, model.config.input.num_tokens)
+    ctx = watched(model.context(1, torch_ops), record, model.config.input.num_tokens)
     weight = model.input.patch_proj.weight
     output_RV = model(pixels_CYX[None].to(weight.device, weight.dtype), ctx).cpu()
     return PictureTrace(model, record, pixels_CYX, output_RV, picture.show_picture)

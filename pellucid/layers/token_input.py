@@ -45,7 +45,9 @@ class TokenTypes(nn.Module):
 
     def forward(self, x_TD: Tensor, types_T: Tensor | None, ctx: ForwardContext) -> Tensor:
         """Without `types_T` all tokens are of type 0."""
-        return x_TD + (self.weight[0] if types_T is None else ctx.kernels.embedding(types_T, self.weight))
+        if types_T is None:
+            return x_TD + self.weight[0].to(x_TD.dtype).expand(x_TD.shape)
+        return x_TD + ctx.kernels.embedding(types_T, self.weight)
 
 
 class NoTokenTypes(nn.Module):

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pellucid.engine.encoder_runner import ReadsTexts
 from pellucid.errors import RequestError
-from pellucid.kernels import Kernels
-from pellucid.layers.context import DenseContext, ForwardContext
+from pellucid.layers.context import ForwardContext
 from pellucid.layers.linear import Linear
 from pellucid.layers.pooling import POOLINGS
 from pellucid.models.encoder import Encoder
@@ -58,10 +58,10 @@ class Embedder:
     """An encoder whose token vectors become one vector a text, as its folder says."""
 
     def __init__(
-        self, model: Encoder, tokenizer: Tokenizer | None, folder: Path | None, kernels: Kernels
+        self, model: Encoder, tokenizer: Tokenizer | None, folder: Path | None, runner: ReadsTexts
     ) -> None:
         """`folder` is looked through for the sentence-transformers layout; without it the mean is taken."""
-        self.model, self.kernels = model, kernels
+        self.model, self.runner = model, runner
         self.config = read_sentence_config(folder) if folder else SentenceConfig()
         self.head = load_head(self.config, model.input.embed_tokens.weight)
         self.reader = TextReader(tokenizer, model.config.vocab_size, model.config.max_position_embeddings)
@@ -91,11 +91,12 @@ class Embedder:
     def vectors(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """The vectors `[N, D]`, float32, of texts that are token ids already."""
 
-        def forward(ids_T: Tensor, ctx: DenseContext) -> list[Tensor]:
-            return list(self.head(self.model.hidden(ids_T, ctx), ctx).float())
+        def forward(ids_T: Tensor, lengths: list[int]) -> list[Tensor]:
+            hidden_TD = self.runner.hidden(ids_T, lengths)
+            return list(self.head(hidden_TD, self.runner.context(lengths)).float())
 
         device = self.model.input.embed_tokens.weight.device
-        return torch.stack(run_packed(sequences, forward, self.kernels, device))
+        return torch.stack(run_packed(sequences, forward, device))
 
     def _before(self, name: str | None) -> str:
         name = name or self.config.default_prompt

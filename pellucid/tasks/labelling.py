@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pellucid.engine.encoder_runner import ReadsTexts
 from pellucid.errors import RequestError
-from pellucid.kernels import Kernels
-from pellucid.layers.context import DenseContext
 from pellucid.models.encoder import Encoder
 from pellucid.models.head_config import HeadConfig
 from pellucid.prompts import Prompt, as_prompts
@@ -41,7 +40,7 @@ def labelled(scores_V: Tensor, head: HeadConfig) -> ClassificationOutput:
 class TextClassifier:
     """An encoder that was published with a head for classes."""
 
-    def __init__(self, model: Encoder, tokenizer: Tokenizer | None, kernels: Kernels) -> None:
+    def __init__(self, model: Encoder, tokenizer: Tokenizer | None, runner: ReadsTexts) -> None:
         head = model.config.head
         if head is None or head.task == "words":
             has = "no head" if head is None else "a head for masked words, for fill_mask"
@@ -49,7 +48,7 @@ class TextClassifier:
                 f"this {model.config.model_type} has {has}; classify needs a checkpoint published for "
                 "sequence or token classification"
             )
-        self.model, self.tokenizer, self.kernels, self.head = model, tokenizer, kernels, head
+        self.model, self.tokenizer, self.runner, self.head = model, tokenizer, runner, head
         self.reader = TextReader(tokenizer, model.config.vocab_size, model.config.max_position_embeddings)
 
     def classify(
@@ -76,13 +75,15 @@ class TextClassifier:
     def scores(self, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
         """The scores of texts that are token ids already: `[1, V]` a text, or `[L, V]`, a row a token."""
 
-        def forward(ids_T: Tensor, ctx: DenseContext) -> list[Tensor]:
-            scores_RV = scores(self.model(ids_T, ctx), self.head)
+        head = self.model.heads[self.head.task]
+
+        def forward(ids_T: Tensor, lengths: list[int]) -> list[Tensor]:
+            logits_RV = head(self.runner.hidden(ids_T, lengths), self.runner.context(lengths))
+            scores_RV = scores(logits_RV, self.head)
             whole = self.head.task == "sequence"
-            lengths = ctx.lengths_T[ctx.positions_T == 0].tolist()
             return list(torch.split(scores_RV, [1] * len(lengths) if whole else lengths))
 
-        return run_packed(sequences, forward, self.kernels, self.model.input.embed_tokens.weight.device)
+        return run_packed(sequences, forward, self.model.input.embed_tokens.weight.device)
 
     def _tokens(self, ids: list[int], scores_LV: Tensor) -> list[TokenClass]:
         best = scores_LV.max(-1)

@@ -5,9 +5,8 @@ Letters: T tokens, M masks, V vocabulary.
 
 import torch
 
+from pellucid.engine.encoder_runner import ReadsTexts
 from pellucid.errors import RequestError, TokenizerError
-from pellucid.kernels import Kernels
-from pellucid.layers.context import DenseContext
 from pellucid.models.encoder import Encoder
 from pellucid.tasks.outputs import FilledMask, FilledWord
 from pellucid.tasks.texts import TextReader
@@ -17,7 +16,7 @@ from pellucid.text import Tokenizer
 class MaskFiller:
     """An encoder that was published with a head for masked words."""
 
-    def __init__(self, model: Encoder, tokenizer: Tokenizer | None, kernels: Kernels) -> None:
+    def __init__(self, model: Encoder, tokenizer: Tokenizer | None, runner: ReadsTexts) -> None:
         head = model.config.head
         if head is None or head.task != "words":
             has = "no head" if head is None else f"a head for the classes {', '.join(head.labels[:4])}"
@@ -27,7 +26,7 @@ class MaskFiller:
             )
         if tokenizer is None or tokenizer.mask_token_id is None:
             raise TokenizerError("fill_mask needs a tokenizer with a mask token, and this model has none")
-        self.model, self.tokenizer, self.kernels = model, tokenizer, kernels
+        self.model, self.tokenizer, self.runner = model, tokenizer, runner
         self.mask_id = tokenizer.mask_token_id
         self.reader = TextReader(tokenizer, model.config.vocab_size, model.config.max_position_embeddings)
 
@@ -45,9 +44,8 @@ class MaskFiller:
         if not 1 <= top_k <= self.model.config.vocab_size:
             raise RequestError(f"top_k is {top_k}; it must be from 1 to {self.model.config.vocab_size}")
         device = self.model.input.embed_tokens.weight.device
-        ctx = DenseContext([len(ids)], self.kernels, device=device)
-        hidden_TD = self.model.hidden(torch.tensor(ids, device=device), ctx)
-        logits_MV = self.model.heads["words"](hidden_TD[at], ctx)
+        hidden_TD = self.runner.hidden(torch.tensor(ids, device=device), [len(ids)])
+        logits_MV = self.model.heads["words"](hidden_TD[at], self.runner.context([len(at)]))
         best = logits_MV.float().softmax(-1).topk(top_k)
         return [
             FilledMask(

@@ -9,9 +9,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pellucid.kernels import Kernels
-from pellucid.layers.context import DenseContext
-
 BATCH_TOKENS = 2048
 """How many tokens run together: enough for full-sized products, few enough that activations stay small."""
 
@@ -34,15 +31,14 @@ def batches(lengths: Sequence[int], max_tokens: int = BATCH_TOKENS) -> list[list
 @torch.inference_mode()
 def run_packed(
     sequences: Sequence[Sequence[int]],
-    forward: Callable[[Tensor, DenseContext], Sequence[Row]],
-    kernels: Kernels,
+    forward: Callable[[Tensor, list[int]], Sequence[Row]],
     device: torch.device,
 ) -> list[Row]:
-    """`forward(ids_T, ctx)` over all sequences in as few batches as fit; it gives a result for each sequence
-    of its batch. The results come back in the order given."""
+    """`forward(ids_T, lengths)` over all sequences in as few batches as fit; it gives a result for each
+    sequence of its batch. The results come back in the order given."""
     results: dict[int, Row] = {}
     for numbers in batches([len(sequence) for sequence in sequences]):
         ids_T = torch.tensor([token for i in numbers for token in sequences[i]], device=device)
-        ctx = DenseContext([len(sequences[i]) for i in numbers], kernels, device=device)
-        results.update(zip(numbers, forward(ids_T, ctx), strict=True))
+        lengths = [len(sequences[i]) for i in numbers]
+        results.update(zip(numbers, forward(ids_T, lengths), strict=True))
     return [results[i] for i in range(len(sequences))]

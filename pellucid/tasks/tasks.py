@@ -5,9 +5,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pellucid.engine.backend import choose_backend
+from pellucid.engine.encoder_runner import ReadsTexts
 from pellucid.errors import RequestError
 from pellucid.images import Picture
-from pellucid.kernels import Kernels
+from pellucid.kernels import torch_ops
 from pellucid.models.body import Body
 from pellucid.models.encoder import Encoder
 from pellucid.models.vision import Vision
@@ -26,11 +28,8 @@ from pellucid.text import Tokenizer
 class Tasks:
     """What a body that writes no text does, made when it is first asked for."""
 
-    def __init__(
-        self, body: Body, tokenizer: Tokenizer | None, folder: Path | None, kernels: Kernels, name: str
-    ) -> None:
-        self.body, self.tokenizer, self.folder = body, tokenizer, folder
-        self.kernels, self.name = kernels, name
+    def __init__(self, body: Body, tokenizer: Tokenizer | None, folder: Path | None, name: str) -> None:
+        self.body, self.tokenizer, self.folder, self.name = body, tokenizer, folder, name
 
     def classify(
         self,
@@ -50,16 +49,16 @@ class Tasks:
     @cached_property
     def embedder(self) -> Embedder:
         """What makes a vector of each text."""
-        return Embedder(self._encoder("embed"), self.tokenizer, self.folder, self.kernels)
+        return Embedder(self._encoder("embed"), self.tokenizer, self.folder, self.runner)
 
     @cached_property
     def _text_classifier(self) -> TextClassifier:
-        return TextClassifier(self._encoder("classify"), self.tokenizer, self.kernels)
+        return TextClassifier(self._encoder("classify"), self.tokenizer, self.runner)
 
     @cached_property
     def _picture_classifier(self) -> PictureClassifier:
         assert isinstance(self.body, Vision)
-        return PictureClassifier(self.body, self.picture_reader, self.kernels)
+        return PictureClassifier(self.body, self.picture_reader, torch_ops)
 
     @cached_property
     def picture_reader(self) -> PictureReader:
@@ -70,7 +69,14 @@ class Tasks:
     @cached_property
     def mask_filler(self) -> MaskFiller:
         """What finds the likeliest words for each mask of a text."""
-        return MaskFiller(self._encoder("fill_mask"), self.tokenizer, self.kernels)
+        return MaskFiller(self._encoder("fill_mask"), self.tokenizer, self.runner)
+
+    @cached_property
+    def runner(self) -> ReadsTexts:
+        """What carries an encoder's passes out."""
+        assert isinstance(self.body, Encoder)
+        weight = self.body.input.embed_tokens.weight
+        return choose_backend(weight.device, weight.dtype).make_encoder(self.body)
 
     def _encoder(self, what: str) -> Encoder:
         if isinstance(self.body, Encoder):

@@ -13,9 +13,8 @@ from engine_runs import ask, assert_same, make_engine, run
 from parity.checkpoints import make, prompt, save
 from parity.decoder_cases import CASES
 
-from pellucid.engine.backend import Backend, choose_backend
+from pellucid.engine.backend import Backend, choose_backend, on_torch
 from pellucid.engine.drafting import ModelSpeculation, NgramSpeculation
-from pellucid.engine.runner import plain_runner
 from pellucid.kernels import torch_ops
 from pellucid.kernels.cpu import library
 from pellucid.models.decoder import Decoder
@@ -71,7 +70,7 @@ class Served:
 def backends():
     """Those there are here: torch's operators, and our own kernels where they are built."""
     own = [] if isinstance(library.load(), str) else [choose_backend(torch.device("cpu"), torch.float32)]
-    return [Backend("torch", torch_ops, plain_runner, torch.float32), *own]
+    return [on_torch(torch.device("cpu")), *own]
 
 
 @pytest.fixture(scope="module", params=CHOSEN)

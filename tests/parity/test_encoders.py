@@ -1,38 +1,15 @@
 """Encoders equal the published ones: outputs of every head, hidden states and attention, packed or alone."""
 
-from typing import Any
-
 import pytest
 import torch
 import transformers
 from parity import random_models
-from parity.encoder_cases import DISTIL, MODERN, SMALL
+from parity.encoder_cases import CASES, SMALL
 
 from pellucid.kernels import reference, torch_ops
 from pellucid.layers.context import DenseContext
 from pellucid.models.loading import load_model
 
-CASES: list[tuple[str, dict[str, Any]]] = [
-    ("BertModel", SMALL),
-    ("BertForMaskedLM", SMALL),
-    ("BertForMaskedLM", {**SMALL, "hidden_act": "gelu_new", "tie_word_embeddings": False, "layer_norm_eps": 1e-5}),
-    ("BertForPreTraining", {**SMALL, "type_vocab_size": 1}),
-    ("BertForSequenceClassification", {**SMALL, "num_labels": 3, "num_attention_heads": 1}),
-    ("BertForTokenClassification", {**SMALL, "num_labels": 5, "hidden_act": "relu"}),
-    ("RobertaForMaskedLM", {**SMALL, "pad_token_id": 1, "type_vocab_size": 1}),
-    ("RobertaForSequenceClassification", {**SMALL, "pad_token_id": 1}),
-    ("RobertaForTokenClassification", {**SMALL, "pad_token_id": 3, "num_labels": 4}),
-    ("XLMRobertaModel", {**SMALL, "pad_token_id": 1}),
-    ("DistilBertModel", DISTIL),
-    ("DistilBertForMaskedLM", {**DISTIL, "activation": "relu"}),
-    ("DistilBertForSequenceClassification", {**DISTIL, "num_labels": 2}),
-    ("DistilBertForTokenClassification", {**DISTIL, "num_labels": 3, "sinusoidal_pos_embds": True}),
-    ("ModernBertForMaskedLM", {**MODERN, "local_attention": 8}),
-    ("ModernBertForMaskedLM", {**MODERN, "attention_bias": True, "mlp_bias": True, "norm_bias": True, "decoder_bias": False}),
-    ("ModernBertForSequenceClassification", {**MODERN, "classifier_pooling": "mean", "local_attention": 6}),
-    ("ModernBertForSequenceClassification", {**MODERN, "classifier_bias": True, "global_attn_every_n_layers": 2}),
-    ("ModernBertForTokenClassification", {**MODERN, "num_labels": 3, "local_attention": 16}),
-]  # fmt: skip
 LENGTHS = (7, 30, 1, 30, 12)
 
 

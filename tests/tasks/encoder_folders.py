@@ -8,7 +8,6 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from pellucid.kernels import torch_ops
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.loading import load_checkpoint
 from pellucid.tasks.tasks import Tasks
@@ -69,4 +68,4 @@ def open_tasks(folder: Path) -> Tasks:
     """What LLM does with such a folder."""
     checkpoint = open_checkpoint(folder)
     body = load_checkpoint(checkpoint, dtype="float32", device="cpu")
-    return Tasks(body, checkpoint.tokenizer(), folder, torch_ops, str(folder))
+    return Tasks(body, checkpoint.tokenizer(), folder, str(folder))

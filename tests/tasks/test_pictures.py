@@ -9,7 +9,6 @@ import transformers
 from PIL import Image
 
 from pellucid.errors import ConfigError, RequestError
-from pellucid.kernels import torch_ops
 from pellucid.models.loading import load_model
 from pellucid.tasks.tasks import Tasks
 
@@ -30,7 +29,7 @@ def make_folder(folder, model_class="ViTForImageClassification", processor="ViTI
 
 
 def open_tasks(folder) -> Tasks:
-    return Tasks(load_model(folder, dtype="float32", device="cpu"), None, folder, torch_ops, str(folder))
+    return Tasks(load_model(folder, dtype="float32", device="cpu"), None, folder, str(folder))
 
 
 def picture(seed: int, width: int = 50, height: int = 40) -> Image.Image:
