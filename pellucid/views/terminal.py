@@ -16,6 +16,8 @@ from pellucid.trace.trace import LogitLens
 SHADES = " ░▒▓█"
 WIDEST_MAP = 32
 """A map of more tokens than this is shown as its strongest links alone."""
+MOST_ROWS = 64
+"""Of a map with more rows only the last are shown."""
 
 
 LENS_CELL = 17
@@ -42,12 +44,14 @@ def attention_map(
     title: str, weights_TS: Tensor, rows: Sequence[str], columns: Sequence[str]
 ) -> RenderableType:
     """A map: a row a query, a column a key, darker for more; beside it the strongest links."""
+    first = max(0, len(weights_TS) - MOST_ROWS)
+    title += f" (the last {MOST_ROWS} of {len(weights_TS)} rows)" if first else ""
     table = Table(title=title, box=None, pad_edge=False, min_width=len(title))
     table.add_column("", justify="right")
     if len(columns) <= WIDEST_MAP:
         table.add_column(Text("".join(f"{i:<2}" for i in range(len(columns))), style="dim"), no_wrap=True)
     table.add_column("looks most at", style="cyan")
-    for i, weights_S in enumerate(weights_TS):
+    for i, weights_S in enumerate(weights_TS[first:], start=first):
         cells = [Text(f"{readable(rows[i])} {i:>3}")]
         if len(columns) <= WIDEST_MAP:
             cells.append(Text("".join(shade(weight) for weight in weights_S.tolist())))
@@ -164,7 +168,10 @@ def show_translation(
     source = trace.encoder.tokens
     title = f"cross-attention of layer {layer}, head {head}: each written token looks into the source"
     console.print(attention_map(title, trace.cross_attention(layer, head), trace.tokens, source))
-    console.print(Text("source: " + "  ".join(f"{i} {readable(t)}" for i, t in enumerate(source)), "dim"), "")
+    if len(source) <= WIDEST_MAP:
+        numbered = "  ".join(f"{i} {readable(token)}" for i, token in enumerate(source))
+        console.print(Text(f"source: {numbered}", "dim"))
+    console.print()
     if layer < trace.encoder.num_layers and head < trace.encoder.num_heads:
         console.print(both_ways("the encoder's attention", trace.encoder, layer, head), "")
     title = f"the decoder's attention of layer {layer}, head {head}: each row looks left"

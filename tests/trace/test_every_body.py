@@ -1,5 +1,6 @@
 """`LLM.trace` of every body: maps and streams equal the published ones, the answer is the untraced one."""
 
+import json
 import re
 from typing import Any
 
@@ -10,8 +11,12 @@ from parity import random_models
 from parity.encoder_cases import DISTIL, MODERN, SMALL, VIT
 from parity.encoder_decoder_cases import CASES as TRANSLATORS
 from PIL import Image
+from safetensors.torch import save_file
 
 from pellucid import LLM, RequestError, SamplingParams
+from pellucid.models.registry import read_config
+from pellucid.models.transformer import BASE
+from pellucid.models.weights import targets
 
 ENCODERS: list[tuple[str, dict[str, Any]]] = [
     ("BertForMaskedLM", SMALL),
@@ -24,6 +29,18 @@ ENCODERS: list[tuple[str, dict[str, Any]]] = [
     ("ModernBertForSequenceClassification", {**MODERN, "local_attention": 6, "global_attn_every_n_layers": 2}),
 ]  # fmt: skip
 IDS = random_models.ids(24, 60)
+
+
+def published_shapes(fields: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Published tensor name to shape, of a body that such a config describes."""
+    family, config = read_config(fields)
+    with torch.device("meta"):
+        body = family.build(config)
+    parameters = dict(body.named_parameters())
+    return {
+        name: (target.stop - target.start, *parameters[target.parameter].shape[1:])
+        for name, target in targets(body, family).items()
+    }
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
@@ -104,6 +121,29 @@ def test_encoder_decoders(translator) -> None:
     close(trace.cross_attention(0, 1, rows=[5]), trace.cross_attention(0, 1)[[5]])
     assert trace["blocks.0.cross_attn.pattern"].shape == (trace.num_heads, len(trace), 17)
     assert trace.logit_lens(rows=[2]).ids_LTN[-1, 0, 0] == said.logits[0, 2].argmax()
+
+
+def test_the_original_transformer(tmp_path) -> None:
+    """It has no other implementation to be held to; the run's own kernel is."""
+    fields = BASE | {
+        "vocab_size": 40,
+        "d_model": 16,
+        "encoder_layers": 2,
+        "encoder_ffn_dim": 24,
+        "decoder_ffn_dim": 24,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    drawn = torch.Generator().manual_seed(0)
+    shapes = published_shapes(fields)
+    weights = {name: torch.randn(shape, generator=drawn) / 3 for name, shape in shapes.items()}
+    save_file(weights, tmp_path / "model.safetensors")
+    llm = LLM(tmp_path, device="cpu", skip_tokenizer_init=True, num_gpu_blocks_override=64)
+    trace = llm.trace({"prompt_token_ids": [5, 9, 7, 3]}, max_tokens=6)
+    assert trace.encoder.num_layers == 2 and trace.num_layers == 6
+    for layer in range(6):
+        assert max(trace.attention_error(layer), trace.cross_attention_error(layer)) < 1e-5
+        close(trace.cross_attention(layer, 7).sum(-1), torch.ones(len(trace)))
+    close(trace.logits(), llm.model.logits(trace.token_ids[: len(trace)], encoder_ids=[5, 9, 7, 3]))
 
 
 def test_a_translation_is_traced_among_others_and_disturbs_none(translator) -> None:

@@ -61,6 +61,15 @@ def test_a_translation(tmp_path) -> None:
         assert part in said
 
 
+def test_of_a_long_map_the_last_rows_are_shown() -> None:
+    console = Console(file=io.StringIO(), width=110)
+    tokens = [f"t{i}" for i in range(70)]
+    console.print(terminal.attention_map("a map", torch.eye(70), tokens, tokens))
+    title, *rows = console.file.getvalue().splitlines()
+    assert "a map (the last 64 of 70 rows)" in title
+    assert rows[1].split() == ["t6", "6", "t6", "1.00"] and len(rows) == 65
+
+
 def test_a_picture(tmp_path) -> None:
     published = random_models.make(transformers.ViTForImageClassification, {**VIT, "num_labels": 3})
     random_models.save(published, tmp_path)
