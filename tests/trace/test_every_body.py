@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from parity import random_models
+from parity import random_models, whisper_cases
 from parity.encoder_cases import DISTIL, MODERN, SMALL, VIT
 from parity.encoder_decoder_cases import CASES as TRANSLATORS
 from PIL import Image
@@ -144,6 +144,25 @@ def test_the_original_transformer(tmp_path) -> None:
         assert max(trace.attention_error(layer), trace.cross_attention_error(layer)) < 1e-5
         close(trace.cross_attention(layer, 7).sum(-1), torch.ones(len(trace)))
     close(trace.logits(), llm.model.logits(trace.token_ids[: len(trace)], encoder_ids=[5, 9, 7, 3]))
+
+
+@pytest.mark.parametrize("case", ["whisper", "whisper-uneven"])
+def test_a_recording(case, tmp_path) -> None:
+    published = whisper_cases.make(whisper_cases.CASES[case], whisper_cases.SPOKEN, tmp_path)
+    llm = LLM(tmp_path, dtype="float32", device="cpu", skip_tokenizer_init=True, num_gpu_blocks_override=64)
+    heard, begin = whisper_cases.sound(0.4), [61, 62, 66, 70]
+    prompt = {"audio": (heard, whisper_cases.SECOND), "prompt_token_ids": begin}
+    trace = llm.trace(prompt, max_tokens=5)
+    (untraced,) = llm.generate(prompt, SamplingParams(temperature=0, max_tokens=5))
+    assert trace.token_ids == begin + untraced.outputs[0].token_ids
+    ids_T = torch.tensor([trace.token_ids[: len(trace)]])
+    features = whisper_cases.features(heard, published.config.num_mel_bins)
+    with torch.no_grad():
+        said = published(input_features=features, decoder_input_ids=ids_T, output_attentions=True)
+    maps_equal(trace.attention, said.decoder_attentions, trace.num_layers)
+    maps_equal(trace.cross_attention, said.cross_attentions, trace.num_layers)
+    maps_equal(trace.encoder.attention, said.encoder_attentions, trace.encoder.num_layers)
+    assert len(trace.encoder) == len(trace.encoder.tokens) == whisper_cases.WINDOW // 2
 
 
 def test_a_translation_is_traced_among_others_and_disturbs_none(translator) -> None:
