@@ -80,38 +80,40 @@ def build_batch(
 ) -> Batch:
     """Lay the pieces end to end. `memories` are those to fill first."""
     ids: list[int] = []
+    positions: list[int] = []
+    lengths: list[int] = []
+    prompt_lengths: list[int] = []
+    slots: list[int] = []
     query_starts, output_starts = [0], [0]
     output_rows: list[int] = []
-    block_tables_NB = _tables([piece.sample.table.blocks for piece in pieces])
-    for piece in pieces:
-        ids += piece.token_ids
+    ends: list[int] = []
+    for sample, token_ids, start, num_outputs in pieces:
+        count = len(token_ids)
+        end, length, blocks = start + count, len(sample.token_ids), sample.table.blocks
+        ids += token_ids
+        positions += range(start, end)
+        # a draft's row is what it would be if the drafts before it were its sequence's tokens already
+        lengths += [max(length, position + 1) for position in range(start, end)]
+        prompt_lengths += [sample.num_prompt] * count
+        slots += [blocks[p // block_size] * block_size + p % block_size for p in range(start, end)]
         query_starts.append(len(ids))
-        output_rows += range(len(ids) - piece.num_outputs, len(ids))
+        output_rows += range(len(ids) - num_outputs, len(ids))
         output_starts.append(len(output_rows))
-    query_starts_N1 = np.array(query_starts, dtype=np.int32)
-    starts_N = np.array([piece.start for piece in pieces])
-    lengths_N = np.array([len(piece.sample.token_ids) for piece in pieces])
-    prompts_N = np.array([piece.sample.num_prompt for piece in pieces])
-    counts_N = np.diff(query_starts_N1)
-    ends_N = starts_N + counts_N
-    owner_T = np.repeat(np.arange(len(pieces)), counts_N)
-    positions_T = np.arange(len(ids)) - (query_starts_N1[:-1] - starts_N)[owner_T]
-    blocks_T = block_tables_NB[owner_T, positions_T // block_size].astype(np.int64)
+        ends.append(end)
     return Batch(
         pieces=pieces,
-        ids_T=np.array(ids, dtype=np.int64),
-        positions_T=positions_T,
-        # a draft's row is what it would be if the drafts before it were its sequence's tokens already
-        lengths_T=np.maximum(lengths_N[owner_T], positions_T + 1),
-        prompt_lengths_T=prompts_N[owner_T],
-        slots_T=blocks_T * block_size + positions_T % block_size,
-        query_starts_N1=query_starts_N1,
-        context_lens_N=ends_N.astype(np.int32),
-        block_tables_NB=block_tables_NB,
-        output_rows_R=np.array(output_rows, dtype=np.int64),
+        ids_T=np.array(ids, np.int64),
+        positions_T=np.array(positions, np.int64),
+        lengths_T=np.array(lengths, np.int64),
+        prompt_lengths_T=np.array(prompt_lengths, np.int64),
+        slots_T=np.array(slots, np.int64),
+        query_starts_N1=np.array(query_starts, np.int32),
+        context_lens_N=np.array(ends, np.int32),
+        block_tables_NB=_tables([piece.sample.table.blocks for piece in pieces]),
+        output_rows_R=np.array(output_rows, np.int64),
         output_starts=output_starts,
-        max_query_len=int(counts_N.max()),
-        max_context_len=int(ends_N.max()),
+        max_query_len=max(len(piece.token_ids) for piece in pieces),
+        max_context_len=max(ends),
         copies=copies,
         memories=_memories(pieces, block_size, memories),
     )

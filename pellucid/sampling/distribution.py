@@ -23,10 +23,11 @@ FEW, MANY = 64, 1024
 def row_errors(logits_RV: Tensor, x_RV: Tensor, best_R: Tensor) -> dict[int, RequestError]:
     """The rows that can have no token. `x_RV` are the logits after their edits, `best_R` their largest."""
     raw_R = best_R if x_RV is logits_RV else logits_RV.amax(dim=-1)  # nan wins, and so does inf
-    if bool((raw_R + best_R).isfinite().all()):
+    raws, bests = raw_R.tolist(), best_R.tolist()
+    if all(map(math.isfinite, (*raws, *bests))):
         return {}
     errors = {}
-    for row, (raw, best) in enumerate(zip(raw_R.tolist(), best_R.tolist(), strict=True)):
+    for row, (raw, best) in enumerate(zip(raws, bests, strict=True)):
         if not math.isfinite(raw):
             errors[row] = RequestError(
                 "the model's logits for this token are nan or infinite, so none can be chosen: "
