@@ -6,7 +6,7 @@
 // a sleeping thread costs more than a small operation takes.
 //
 // When another process takes one of our cores, every meeting waits until the scheduler gives it back. We notice
-// (a meeting that takes longer than any operation should) and run alone for a while, then try again.
+// (the meetings take much of the time) and run alone for a while, then try again.
 #include "team.h"
 
 #include <atomic>
@@ -135,34 +135,34 @@ void openmp_entry(void* pointer) {
     region.body(region.data, open_mp.thread_number(), open_mp.thread_count());
 }
 
-// Whether to trust the other cores. Waits of more than a tenth of a run, twice in a row, mean that somebody else
-// is on one of them.
+// Whether to trust the other cores. Waits that make up a third of the time say that somebody else is on one of
+// them: two threads that wait half of the time are as slow as one, and one leaves the core to whom it belongs.
+// A smaller part is no more than cores that are not equally fast, and running together is still faster.
 class Company {
   public:
     int wanted(int most) {
         if (most < 2 || Clock::now() >= alone_until_) return most;
         return 1;
     }
-    void ran(int count, int64_t waited, int64_t took) {
-        if (count < 2) return;
-        const bool stalled = waited > 500'000 && waited * 10 > took;
-        stalls_ = stalled ? stalls_ + 1 : 0;
-        if (stalls_ == 0) patience_ = std::chrono::milliseconds(100);
-        if (stalls_ >= (burnt_ ? 1 : 2)) {
-            alone_until_ = Clock::now() + patience_;
-            patience_ = patience_ < std::chrono::milliseconds(1600) ? patience_ * 2 : patience_;
-            stalls_ = 0;
-            burnt_ = true;
-        } else if (!stalled) {
-            burnt_ = false;
+    void ran(int64_t waited, int64_t took) {
+        waited_ += waited, took_ += took;
+        if (took_ < kWatched) return;
+        const bool stalled = waited_ * 3 > took_;
+        waited_ = took_ = 0;
+        if (!stalled) {
+            patience_ = kShortest;
+            return;
         }
+        alone_until_ = Clock::now() + patience_;
+        if (patience_ < kLongest) patience_ *= 2;
     }
 
   private:
+    static constexpr int64_t kWatched = 15'000'000;  // ns of work that are judged together
+    static constexpr std::chrono::milliseconds kShortest{100}, kLongest{3200};
     Clock::time_point alone_until_{};
-    std::chrono::milliseconds patience_{100};
-    int stalls_ = 0;
-    bool burnt_ = false;
+    std::chrono::milliseconds patience_ = kShortest;
+    int64_t waited_ = 0, took_ = 0;
 };
 
 thread_local Company company;
@@ -198,7 +198,7 @@ void run_team(int count, void (*body)(void*, const Worker&), void* data, uint8_t
         pool.run(count, entry, &job);
     }
     const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
-    company.ran(count, job.barrier.nanoseconds_waited(), took);
+    company.ran(job.barrier.nanoseconds_waited() / (count - 1), took);
 }
 
 }  // namespace pellucid
