@@ -48,6 +48,13 @@ struct Room {
 static inline int64_t keys_in_span(const Cache& c) { return (kSpan + c.block_size - 1) / c.block_size * c.block_size; }
 static inline int64_t scores_in_span(const Cache& c) { return keys_in_span(c) / c.block_size * to_16(c.block_size); }
 
+// Asks for memory that will be read soon. Blocks lie anywhere: no processor foresees the next one.
+template <class T>
+static inline void fetch(const T* p, int64_t count) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(p);
+    for (int64_t i = 0; i < count * static_cast<int64_t>(sizeof(T)); i += 64) __builtin_prefetch(bytes + i, 0, 2);
+}
+
 // scores[r][slot] = q[r] · k[slot] for 16 slots of a block.
 template <class Type, int R>
 static inline void score_16(const float* q, int64_t width, const typename Type::type* keys, int64_t slots,
@@ -67,14 +74,15 @@ static inline void score_16(const float* q, int64_t width, const typename Type::
 }
 
 // values[r][0..16 C] = sum over keys of p[r][key] · v[key], for the keys of the span that row tile may see.
-template <class Type, int R>
-static inline void weigh_16(const Attention& a, const int32_t* table, int64_t kv_head, const float* p, int64_t span,
-                            int64_t low, int64_t high, int64_t column, float* values, int64_t width) {
+template <class Type, int R, int C>
+static inline void weigh(const Attention& a, const int32_t* table, int64_t kv_head, const float* p, int64_t span,
+                         int64_t low, int64_t high, int64_t column, float* values, int64_t width) {
     const Cache& c = a.cache;
     const int64_t slots = to_16(c.block_size);
-    F acc[R][kVectors];
+    constexpr int kAcross = C * kVectors;
+    F acc[R][kAcross];
     for (int r = 0; r < R; r++)
-        for (int v = 0; v < kVectors; v++) acc[r][v] = set(0.0f);
+        for (int v = 0; v < kAcross; v++) acc[r][v] = set(0.0f);
     const int64_t first_block = low / c.block_size;
     for (int64_t b = first_block; b * c.block_size < high; b++) {
         const auto* v0 = static_cast<const typename Type::type*>(c.values) +
@@ -82,15 +90,22 @@ static inline void weigh_16(const Attention& a, const int32_t* table, int64_t kv
         const int64_t left = high - b * c.block_size, count = left < c.block_size ? left : c.block_size;
         const float* pb = p + (b - first_block) * slots;
         for (int64_t s = 0; s < count; s++)
-#pragma GCC unroll 4
-            for (int v = 0; v < kVectors; v++) {
+#pragma GCC unroll 8
+            for (int v = 0; v < kAcross; v++) {
                 const F x = Type::get(v0 + s * width + W * v);
 #pragma GCC unroll 8
                 for (int r = 0; r < R; r++) acc[r][v] = fma(set(pb[r * span + s]), x, acc[r][v]);
             }
     }
     for (int r = 0; r < R; r++)
-        for (int v = 0; v < kVectors; v++) store(values + r * width + column + W * v, acc[r][v]);
+        for (int v = 0; v < kAcross; v++) store(values + r * width + column + W * v, acc[r][v]);
+}
+
+// How many times 16 columns go together: as many as registers hold.
+template <int R>
+constexpr int columns_together() {
+    constexpr int most = W == 16 ? 16 : 8;
+    return 4 * R * kVectors <= most ? 4 : 2 * R * kVectors <= most ? 2 : 1;
 }
 
 // Scale, cap, bias and mask the raw scores of one row of one block.
@@ -146,9 +161,19 @@ static void attend_span(const Attention& a, const Tile& t, const Room& room, int
     const int64_t last_block = (high - 1) / c.block_size;
     float most[R];
     for (int r = 0; r < R; r++) most[r] = -__builtin_inff();
+    const auto keys_of = [&](int64_t b) {
+        return static_cast<const typename Type::type*>(c.keys) +
+               (table[b] * c.kv_heads + t.kv_head) * c.head_size * slots;
+    };
+    const auto values_of = [&](int64_t b) {
+        return static_cast<const typename Type::type*>(c.values) +
+               (table[b] * c.kv_heads + t.kv_head) * c.block_size * room.width;
+    };
+    fetch(keys_of(first_block), c.head_size * slots);
     for (int64_t b = first_block; b <= last_block; b++) {
-        const auto* keys = static_cast<const typename Type::type*>(c.keys) +
-                           (table[b] * c.kv_heads + t.kv_head) * c.head_size * slots;
+        const auto* keys = keys_of(b);
+        if (b < last_block) fetch(keys_of(b + 1), c.head_size * slots);
+        fetch(values_of(b), c.block_size * room.width);
         float* scores = room.scores + (b - first_block) * slots;
         for (int64_t i = 0; i < slots; i += 16)
             score_16<Type, R>(room.queries, room.width, keys + i, slots, c.head_size, scores + i, room.span);
@@ -168,8 +193,12 @@ static void attend_span(const Attention& a, const Tile& t, const Room& room, int
         room.top[r] = most[r];
         room.total[r] = exponentials(row, entries, blind ? 0.0f : most[r]);
     }
-    for (int64_t column = 0; column < room.width; column += 16)
-        weigh_16<Type, R>(a, table, t.kv_head, room.scores, room.span, low, high, column, room.values, room.width);
+    constexpr int C = columns_together<R>();
+    int64_t column = 0;
+    for (; column + 16 * C <= room.width; column += 16 * C)
+        weigh<Type, R, C>(a, table, t.kv_head, room.scores, room.span, low, high, column, room.values, room.width);
+    for (; column < room.width; column += 16)
+        weigh<Type, R, 1>(a, table, t.kv_head, room.scores, room.span, low, high, column, room.values, room.width);
 }
 
 template <class Type, int R>
