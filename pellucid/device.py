@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from pellucid.errors import ConfigError
@@ -97,7 +98,8 @@ def human_bytes(count: float) -> str:
 def read_bandwidth(device: torch.device) -> float:
     """Bytes a second that the device reads from memory, the best of a few sums over 256 MiB; it takes about a
     fifth of a second."""
-    numbers = torch.ones(2**26, dtype=torch.float32, device=device)
+    # numpy's, because on a CPU it asks for large pages, which is what weights lie in too
+    numbers = torch.from_numpy(np.ones(2**26, np.float32)).to(device)
     best = math.inf
     for _ in range(6):
         start = time.perf_counter()
