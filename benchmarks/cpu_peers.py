@@ -7,183 +7,41 @@ Every engine runs in a process of its own and all take turns within a round, so 
 machine happens to all; the ratio of each round is what counts. Ours runs through `LLM.generate`, sampler
 included; llama.cpp through its C functions (llama-cpp-python, compiled for this machine), with no Python in
 the loop but for the calls. Tasks: decode (64 tokens after a prompt of 128), batch (16 sequences at once),
-prefill (512 tokens), long (decode at a context of 4,096). On a busy machine, `--threads 1 --cpu-time`
-compares what the engines cost instead of how long they wait.
+prefill (512 tokens, others in each round), long (decode at a context of 4,096). A prompt that is not what is
+timed is computed in the first round and kept by every engine. "read limit" is no engine: the tokens a second
+that reading the weights once a token from memory would allow. `--busy-core` runs a process that never rests
+beside them. A round in which other processes took more than a twentieth of a core is measured anew, within
+reason. On a busy machine, `--threads 1 --cpu-time` compares what the engines cost instead of how long
+they wait. `cpu_goals.py` holds the results to goals.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-CLOCK = time.perf_counter
-Task = dict[str, int]
-TASKS: dict[str, Task] = {
-    "decode": {"sequences": 1, "prompt": 128, "new": 64},
-    "batch": {"sequences": 16, "prompt": 32, "new": 24},
-    "prefill": {"sequences": 1, "prompt": 512, "new": 0},
-    "long": {"sequences": 1, "prompt": 4064, "new": 32},
-}
-
-
-def prompts_of(task: Task, vocabulary: int) -> list[list[int]]:
-    """Different ids for each sequence, the same for every engine."""
-    return [
-        [3 + (s * 7919 + i * 104729) % (vocabulary - 3) for i in range(task["prompt"])]
-        for s in range(task["sequences"])
-    ]
-
-
-class Pellucid:
-    """`LLM.generate`."""
-
-    def __init__(self, file: str, threads: int) -> None:
-        import torch
-
-        from pellucid import LLM
-
-        torch.set_num_threads(threads)
-        self.llm = LLM(
-            file,
-            max_num_seqs=16,
-            max_num_batched_tokens=512,
-            num_gpu_blocks_override=320,
-            enable_prefix_caching=False,
-            skip_tokenizer_init=True,
-        )
-
-    def seconds(self, prompts: list[list[int]], new: int) -> float:
-        from pellucid import SamplingParams
-
-        params = SamplingParams(temperature=0, max_tokens=new, ignore_eos=True)
-        start = CLOCK()
-        self.llm.generate([{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False)
-        return CLOCK() - start
-
-    def run(self, task: Task) -> float:
-        """Tokens a second: of the prompt where nothing is generated, else of what is."""
-        prompts = prompts_of(task, self.llm.config.vocab_size)
-        if not task["new"]:
-            return task["prompt"] / self.seconds(prompts, 1)
-        before, after = self.seconds(prompts, 1), self.seconds(prompts, 1 + task["new"])
-        return task["sequences"] * task["new"] / (after - before)
-
-
-class LlamaCpp:
-    """`llama_decode` and the greedy sampler, called from Python."""
-
-    def __init__(self, file: str, threads: int) -> None:
-        import llama_cpp as c
-
-        self.c = c
-        c.llama_log_set(c.llama_log_callback(lambda level, text, data: None), None)
-        self._quiet = c.llama_log_callback(lambda level, text, data: None)
-        c.llama_log_set(self._quiet, None)
-        self.model = c.llama_model_load_from_file(file.encode(), c.llama_model_default_params())
-        self.vocabulary = c.llama_vocab_n_tokens(c.llama_model_get_vocab(self.model))
-        params = c.llama_context_default_params()
-        params.n_ctx, params.n_batch, params.n_ubatch, params.n_seq_max = 5120, 512, 512, 16
-        params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = True
-        self.ctx = c.llama_init_from_model(self.model, params)
-        self.batch = c.llama_batch_init(512, 0, 16)
-        self.greedy = c.llama_sampler_init_greedy()
-
-    def decode(self, tokens: list[tuple[int, int, int, bool]]) -> None:
-        """One step over (token, position, sequence, whether logits are wanted)."""
-        self.batch.n_tokens = len(tokens)
-        for i, (token, position, sequence, wanted) in enumerate(tokens):
-            self.batch.token[i], self.batch.pos[i], self.batch.logits[i] = token, position, wanted
-            self.batch.n_seq_id[i], self.batch.seq_id[i][0] = 1, sequence
-        if self.c.llama_decode(self.ctx, self.batch):
-            raise RuntimeError("llama_decode failed")
-
-    def run(self, task: Task) -> float:
-        """As Pellucid.run."""
-        self.c.llama_memory_clear(self.c.llama_get_memory(self.ctx), True)
-        prompts = prompts_of(task, self.vocabulary)
-        n = task["prompt"]
-        start = CLOCK()
-        latest = []
-        for s, ids in enumerate(prompts):
-            for at in range(0, n, 512):
-                part = ids[at : at + 512]
-                self.decode([(token, at + i, s, at + i == n - 1) for i, token in enumerate(part)])
-            latest.append(self.c.llama_sampler_sample(self.greedy, self.ctx, -1))
-        if not task["new"]:
-            return n / (CLOCK() - start)
-        start = CLOCK()
-        for step in range(task["new"]):
-            self.decode([(token, n + step, s, True) for s, token in enumerate(latest)])
-            latest = [self.c.llama_sampler_sample(self.greedy, self.ctx, i) for i in range(len(latest))]
-        return task["sequences"] * task["new"] / (CLOCK() - start)
-
-
-class Transformers:
-    """`generate` of transformers, the GGUF file unpacked to a dtype."""
-
-    def __init__(self, file: str, threads: int) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM
-
-        torch.set_num_threads(threads)
-        path = Path(file)
-        self.model = AutoModelForCausalLM.from_pretrained(
-            str(path.parent), gguf_file=path.name, dtype=torch.bfloat16
-        ).eval()
-
-    def run(self, task: Task) -> float:
-        """As Pellucid.run."""
-        import torch
-
-        ids = torch.tensor(prompts_of(task, self.model.config.vocab_size))
-        with torch.inference_mode():
-            start = CLOCK()
-            out = self.model(ids, use_cache=True, logits_to_keep=1)
-            if not task["new"]:
-                return task["prompt"] / (CLOCK() - start)
-            start = CLOCK()
-            for _ in range(task["new"]):
-                latest = out.logits[:, -1:].argmax(-1)
-                out = self.model(latest, past_key_values=out.past_key_values, use_cache=True)
-        return task["sequences"] * task["new"] / (CLOCK() - start)
-
-
-ENGINES: dict[str, Callable[[str, int], Any]] = {
-    "pellucid": Pellucid,
-    "llama.cpp": LlamaCpp,
-    "transformers": Transformers,
-}
-
-
-def work(engine: str, file: str, threads: int, cpu_time: bool) -> None:
-    """Answer tasks, a JSON line each, until there are no more."""
-    global CLOCK
-    CLOCK = time.process_time if cpu_time else time.perf_counter
-    try:
-        running = ENGINES[engine](file, threads)
-    except ImportError as error:
-        print(json.dumps({"missing": str(error)}), flush=True)
-        return
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        print(json.dumps({"rate": running.run(json.loads(line))}), flush=True)
+import cpu_engines
+from cpu_engines import ENGINES, TASKS, Task
 
 
 class Worker:
     """An engine in a process of its own, idle between tasks."""
 
-    def __init__(self, engine: str, file: str, threads: int, cpu_time: bool) -> None:
-        command = [sys.executable, __file__, file, "--engine", engine, "--threads", str(threads)]
-        command += ["--cpu-time"] * cpu_time
+    def __init__(self, engine: str, file: str, threads: int, dtype: str, cpu_time: bool) -> None:
+        command = [sys.executable, cpu_engines.__file__, engine, file, "--threads", str(threads)]
+        command += ["--dtype", dtype] + ["--cpu-time"] * cpu_time
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
+        self.peak_bytes = 0
         self.missing = self._answer().get("missing")
 
     def _answer(self) -> dict[str, Any]:
@@ -194,39 +52,148 @@ class Worker:
                 return answer
         return {"missing": f"its process ended with status {self.process.wait()}"}
 
-    def run(self, task: Task) -> float:
+    def run(self, task: Task, round: int) -> float:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(task) + "\n")
+        self.process.stdin.write(json.dumps([task, round]) + "\n")
         self.process.stdin.flush()
-        return float(self._answer()["rate"])
+        answer = self._answer()
+        if "missing" in answer:
+            raise RuntimeError(f"{self.process.args}: {answer['missing']}")
+        self.peak_bytes = int(answer["peak"])
+        return float(answer["rate"])
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all engines of a comparison have in common."""
+
+    file: str
+    rounds: int = 9
+    threads: int = 2
+    dtype: str = "auto"
+    """Ours alone, of float weights."""
+    cpu_time: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours beside one other, in one task."""
+
+    task: str
+    engine: str
+    ours_per_second: float
+    per_second: float
+    ratio: tuple[float, float, float]
+    """Of ours to it, each round's: lower quartile, median, upper quartile."""
+    ours_peak_bytes: int
+    peak_bytes: int
+    disturbed: int
+    """How many of the rounds others disturbed, after all."""
+
+    def __str__(self) -> str:
+        low, middle, high = self.ratio
+        return (
+            f"{self.task:8} ours {self.ours_per_second:8.1f} tok/s, {self.engine} {self.per_second:8.1f}, "
+            f"ratio {middle:.2f} ({low:.2f} to {high:.2f}); "
+            f"peak memory {self.ours_peak_bytes / 2**20:.0f} and {self.peak_bytes / 2**20:.0f} MiB"
+            + f"; {self.disturbed} rounds disturbed"
+            * bool(self.disturbed)
+        )
+
+
+class Others:
+    """How busy processes other than ours keep the machine."""
+
+    MOST = 0.05
+    """Of one core."""
+
+    def __init__(self, ours: Sequence[int]) -> None:
+        self._ours = (os.getpid(), *ours)
+        self._tick = os.sysconf("SC_CLK_TCK")
+        self._then = (time.perf_counter(), self._seconds())
+
+    def share(self) -> float:
+        """Of one core, since the last time."""
+        now = (time.perf_counter(), self._seconds())
+        (before, spent_before), self._then = self._then, now
+        return (now[1] - spent_before) / (now[0] - before)
+
+    def _seconds(self) -> float:
+        user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
+        ours = 0
+        for pid in self._ours:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ours += int(fields[11]) + int(fields[12])
+        return (user + nice + system + irq + softirq - ours) / self._tick
+
+
+def measured(
+    workers: dict[str, Worker], task: Task, rounds: int, pids: Sequence[int]
+) -> tuple[dict[str, list[float]], int]:
+    """Each engine's rate in each round, disturbed ones measured anew; and their number, if they were so
+    many that disturbed ones had to count."""
+    rates: dict[str, list[float]] = {name: [] for name in workers}
+    others, disturbed, number = Others(pids), 0, 0
+    while len(rates["pellucid"]) < rounds + 1:  # the first warms up
+        found = {name: worker.run(task, number) for name, worker in workers.items()}
+        noisy = others.share() > Others.MOST and number > 0
+        if noisy and disturbed < rounds:
+            disturbed += 1
+        else:
+            for name, rate in found.items():
+                rates[name].append(rate)
+        number += 1
+    return {name: found[1:] for name, found in rates.items()}, disturbed if disturbed == rounds else 0
 
 
 def compare(
-    file: str, peers: list[str], tasks: list[str], rounds: int, threads: int, cpu_time: bool
-) -> list[dict[str, Any]]:
-    """Each peer's rate and our ratio to it, by task."""
-    workers = {name: Worker(name, file, threads, cpu_time) for name in ["pellucid", *peers]}
+    setting: Setting, peers: Sequence[str], tasks: Sequence[str], beside: Sequence[int] = ()
+) -> Iterator[Comparison]:
+    """Each peer beside ours, task by task; a peer that is not installed is left out, and said. `beside` are
+    processes that are meant to disturb."""
+    s = setting
+    workers = {name: Worker(name, s.file, s.threads, s.dtype, s.cpu_time) for name in ("pellucid", *peers)}
     for name in [name for name, worker in workers.items() if worker.missing]:
         print(f"{name} is left out: {workers.pop(name).missing}", file=sys.stderr)
-    found = []
+    pids = [*beside, *(worker.process.pid for worker in workers.values())]
     for task in tasks:
-        rates: dict[str, list[float]] = {name: [] for name in workers}
-        for _ in range(rounds + 1):  # the first warms up
-            for name, worker in workers.items():
-                rates[name].append(worker.run(TASKS[task]))
-        for name in workers:
-            ratios = [a / b for a, b in zip(rates["pellucid"][1:], rates[name][1:], strict=True)]
-            low, middle, high = statistics.quantiles(ratios, n=4)
-            found.append(
-                {
-                    "task": task,
-                    "engine": name,
-                    "tokens_per_second": round(statistics.median(rates[name][1:]), 2),
-                    "ours_over_it": [round(x, 3) for x in (low, middle, high)],
-                }
+        rates, disturbed = measured(workers, TASKS[task], s.rounds, pids)
+        ours = rates["pellucid"]
+        for name in workers.keys() - {"pellucid"}:
+            theirs = rates[name]
+            low, middle, high = statistics.quantiles([a / b for a, b in zip(ours, theirs, strict=True)], n=4)
+            yield Comparison(
+                task,
+                name,
+                statistics.median(ours),
+                statistics.median(theirs),
+                (low, middle, high),
+                workers["pellucid"].peak_bytes,
+                workers[name].peak_bytes,
+                disturbed,
             )
-            print(found[-1], flush=True)
-    return found
+    for worker in workers.values():
+        worker.end()
+
+
+@contextmanager
+def busy_core(core: int | None) -> Iterator[list[int]]:
+    """Keeps one core busy meanwhile, as another program would, and says which process does; None: no core."""
+    if core is None:
+        yield []
+        return
+    spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    os.sched_setaffinity(spinning.pid, {core})
+    try:
+        yield [spinning.pid]
+    finally:
+        spinning.kill()
+        spinning.wait()
 
 
 def main() -> None:
@@ -234,19 +201,25 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("file", help="a GGUF file")
-    parser.add_argument("--peers", default="llama.cpp")
-    parser.add_argument("--tasks", default="decode,batch,prefill")
+    parser.add_argument("--peers", default="llama.cpp", help=f"of {', '.join(ENGINES)}; with commas between")
+    parser.add_argument("--tasks", default="decode,batch,prefill", help=f"of {', '.join(TASKS)}")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", default="auto", help="what ours holds float weights in")
     parser.add_argument(
         "--cpu-time", action="store_true", help="processor time instead of time, for one thread"
     )
-    parser.add_argument("--engine", help=argparse.SUPPRESS)
+    parser.add_argument("--busy-core", type=int, help="the number of a core that another process keeps busy")
+    parser.add_argument("--json", type=Path, help="a file for the results")
     given = parser.parse_args()
-    if given.engine:
-        return work(given.engine, given.file, given.threads, given.cpu_time)
-    peers, tasks = given.peers.split(","), given.tasks.split(",")
-    compare(given.file, peers, tasks, given.rounds, given.threads, given.cpu_time)
+    setting = Setting(given.file, given.rounds, given.threads, given.dtype, given.cpu_time)
+    found = []
+    with busy_core(given.busy_core) as beside:
+        for comparison in compare(setting, given.peers.split(","), given.tasks.split(","), beside):
+            print(comparison, flush=True)
+            found.append(asdict(comparison))
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ download is needed. As llama.cpp's own quantiser does, the head of a 4-bit model
 """
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class Shape:
     feed_forward: int
     vocabulary: int
     tied: bool
+    epsilon: float = 1e-5
 
     @property
     def head_dim(self) -> int:
@@ -52,9 +54,30 @@ def random_weight(rng: np.random.Generator, outputs: int, inputs: int, kind: Kin
     return blocks.reshape(outputs, -1)
 
 
-def write(path: Path, shape: Shape, kind: Kind) -> None:
-    """The whole file."""
+Tensor = tuple[np.ndarray, Kind]
+MakeTensor = Callable[[str, tuple[int, ...]], Tensor]
+"""From a tensor's GGUF name and shape, its data as the file stores them and their format."""
+
+
+def random_tensors(kind: Kind) -> MakeTensor:
+    """Random weights of a format, norms in float32; the head of a 4-bit model in Q8_0."""
     rng = np.random.default_rng(0)
+
+    def make(name: str, shape: tuple[int, ...]) -> Tensor:
+        if len(shape) == 1:
+            return rng.uniform(0.8, 1.2, shape).astype(np.float32), Kind.F32
+        return random_weight(rng, *shape, format_of(name, kind)), format_of(name, kind)
+
+    return make
+
+
+def format_of(name: str, kind: Kind) -> Kind:
+    """What a matrix is held in, in a model of a format."""
+    return Kind.Q8_0 if kind is Kind.Q4_0 and name in ("token_embd.weight", "output.weight") else kind
+
+
+def write(path: Path, shape: Shape, make: MakeTensor) -> None:
+    """The whole file of a Llama: metadata, placeholder tokens, tensors."""
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(8192)
     writer.add_embedding_length(shape.hidden)
@@ -63,7 +86,7 @@ def write(path: Path, shape: Shape, kind: Kind) -> None:
     writer.add_head_count(shape.heads)
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_rope_dimension_count(shape.head_dim)
-    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_layer_norm_rms_eps(shape.epsilon)
     writer.add_vocab_size(shape.vocabulary)
     writer.add_tokenizer_model("llama")
     writer.add_token_list(
@@ -71,30 +94,26 @@ def write(path: Path, shape: Shape, kind: Kind) -> None:
     )
     writer.add_token_scores([0.0] * shape.vocabulary)
     writer.add_token_types([2, 3, 3] + [1] * (shape.vocabulary - 3))
-    head = Kind.Q8_0 if kind is Kind.Q4_0 else kind
 
-    def add(name: str, outputs: int, inputs: int, kind: Kind = kind) -> None:
-        data = random_weight(rng, outputs, inputs, kind)
-        writer.add_tensor(f"{name}.weight", data, raw_dtype=None if kind is Kind.F16 else kind)
+    def add(name: str, *axes: int) -> None:
+        data, kind = make(f"{name}.weight", axes)
+        writer.add_tensor(f"{name}.weight", data, raw_dtype=None if data.dtype != np.uint8 else kind)
 
-    def add_norm(name: str) -> None:
-        writer.add_tensor(f"{name}.weight", rng.uniform(0.8, 1.2, shape.hidden).astype(np.float32))
-
-    add("token_embd", shape.vocabulary, shape.hidden, head)
+    add("token_embd", shape.vocabulary, shape.hidden)
     for layer in range(shape.layers):
         at, kv = f"blk.{layer}", shape.kv_heads * shape.head_dim
-        add_norm(f"{at}.attn_norm")
+        add(f"{at}.attn_norm", shape.hidden)
         add(f"{at}.attn_q", shape.hidden, shape.hidden)
         add(f"{at}.attn_k", kv, shape.hidden)
         add(f"{at}.attn_v", kv, shape.hidden)
         add(f"{at}.attn_output", shape.hidden, shape.hidden)
-        add_norm(f"{at}.ffn_norm")
+        add(f"{at}.ffn_norm", shape.hidden)
         add(f"{at}.ffn_gate", shape.feed_forward, shape.hidden)
         add(f"{at}.ffn_up", shape.feed_forward, shape.hidden)
         add(f"{at}.ffn_down", shape.hidden, shape.feed_forward)
-    add_norm("output_norm")
+    add("output_norm", shape.hidden)
     if not shape.tied:
-        add("output", shape.vocabulary, shape.hidden, head)
+        add("output", shape.vocabulary, shape.hidden)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -107,7 +126,7 @@ def main() -> None:
     parser.add_argument("format", choices=["F16", "Q8_0", "Q4_0"])
     parser.add_argument("file", type=Path)
     given = parser.parse_args()
-    write(given.file, SHAPES[given.shape], Kind[given.format])
+    write(given.file, SHAPES[given.shape], random_tensors(Kind[given.format]))
 
 
 if __name__ == "__main__":
