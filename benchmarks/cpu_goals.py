@@ -118,7 +118,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, help="for the GGUF files")
     parser.add_argument("--only", default="", help="beginnings of the goals' names, with commas between")
-    parser.add_argument("--peer", help="the goals beside this peer alone")
+    parser.add_argument("--peers", default=f"{LLAMA},{TORCH},{LIMIT}", help="the goals beside these alone")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--core", type=int, default=1, help="the core that is kept busy where a goal asks so")
     parser.add_argument("--json", type=Path, help="a file for the results")
@@ -126,7 +126,7 @@ def main() -> None:
     wanted = [
         goal
         for goal in GOALS
-        if goal.name.startswith(tuple(given.only.split(","))) and given.peer in (None, goal.peer)
+        if goal.name.startswith(tuple(given.only.split(","))) and goal.peer in given.peers.split(",")
     ]
     results = []
     for goal, found in measure(wanted, given.folder, given.rounds, given.core):

@@ -10,7 +10,7 @@ the loop but for the calls. Tasks: decode (64 tokens after a prompt of 128), bat
 prefill (512 tokens, others in each round), long (decode at a context of 4,096). A prompt that is not what is
 timed is computed in the first round and kept by every engine. "read limit" is no engine: the tokens a second
 that reading the weights once a token from memory would allow. `--busy-core` runs a process that never rests
-beside them. A round in which other processes took more than a twentieth of a core is measured anew, within
+beside them. A round in which other processes took more than a tenth of a core is measured anew, within
 reason. On a busy machine, `--threads 1 --cpu-time` compares what the engines cost instead of how long
 they wait. `cpu_goals.py` holds the results to goals.
 """
@@ -109,7 +109,7 @@ class Comparison:
 class Others:
     """How busy processes other than ours keep the machine."""
 
-    MOST = 0.05
+    MOST = 0.1
     """Of one core."""
 
     def __init__(self, ours: Sequence[int]) -> None:
@@ -124,12 +124,15 @@ class Others:
         return (now[1] - spent_before) / (now[0] - before)
 
     def _seconds(self) -> float:
-        user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
-        ours = 0
-        for pid in self._ours:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ours += int(fields[11]) + int(fields[12])
-        return (user + nice + system + irq + softirq - ours) / self._tick
+        """Of all processes but ours, and of their children that have ended."""
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            if int(stat.parent.name) not in self._ours:
+                try:
+                    ticks += sum(map(int, stat.read_text().rpartition(")")[2].split()[11:15]))
+                except OSError:  # it has ended meanwhile
+                    continue
+        return ticks / self._tick
 
 
 def measured(

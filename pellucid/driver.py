@@ -98,7 +98,8 @@ class Driver:
             with Progress(transient=True, disable=not show) as progress:
                 bar = progress.add_task("prompts", total=len(wanted))
                 while left := sum(not one.finished for one in wanted):
-                    progress.update(bar, completed=len(wanted) - left)
+                    if show:
+                        progress.update(bar, completed=len(wanted) - left)
                     self.step()
         finally:
             for one in wanted:

@@ -99,10 +99,10 @@ class Rotary(nn.Module):
 
     def angles(self, ctx: ForwardContext) -> tuple[Tensor, Tensor]:
         """Cosine and sine of every token's angles, `[T, R]` each, float32; both halves of R are equal."""
-        angle_TF = ctx.positions_T[:, None].float() * self.frequencies(ctx)
+        angle_TF = ctx.positions_T[:, None] * self.frequencies(ctx)
         angle_TR = torch.cat((angle_TF, angle_TF), dim=-1)
-        factor = self.config.attention_factor
-        return angle_TR.cos() * factor, angle_TR.sin() * factor
+        cos_TR, sin_TR, factor = angle_TR.cos(), angle_TR.sin(), self.config.attention_factor
+        return (cos_TR, sin_TR) if factor == 1.0 else (cos_TR * factor, sin_TR * factor)
 
     def frequencies(self, ctx: ForwardContext) -> Tensor:
         """`[F]`, or `[T, F]` where they depend on each token's own sequence."""

@@ -6,6 +6,7 @@ M tokens of the bins that are cut, of all rows end to end; X the same, a row eac
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -32,8 +33,9 @@ def best_token(x_RV: Tensor) -> tuple[Tensor, Tensor]:
     first run that holds the row's largest, then its place there.
     """
     if x_RV.device.type == "cpu" and x_RV.dtype is torch.float32:
-        ids_R1 = torch.from_numpy(x_RV.numpy().argmax(axis=1, keepdims=True))
-        return x_RV.gather(1, ids_R1).squeeze(1), ids_R1.squeeze(1)
+        x = x_RV.numpy()
+        ids = x.argmax(axis=1)
+        return torch.from_numpy(x[np.arange(len(x)), ids]), torch.from_numpy(ids)
     x_RNW = in_runs(x_RV)
     best = x_RNW.amax(dim=-1).max(dim=-1)
     run_RW = x_RNW[torch.arange(len(x_RV), device=x_RV.device), best.indices]
