@@ -6,11 +6,15 @@ where they lie, the more so in a virtual machine, where each address is looked u
 
 import ctypes
 import sys
+import time
 from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
 SIZE = 2 << 20
+AT_ONCE = 16 * SIZE
+PATIENCE = 2.0
+"""Seconds: where memory is in pieces the system must make room first; what is left then stays as it is."""
 ADVISE, COLLAPSE = 14, 25
 """Linux's MADV_HUGEPAGE, and MADV_COLLAPSE (Linux 6.1): move what is there already, now."""
 
@@ -21,9 +25,12 @@ def use_large_pages(tensors: Iterable[Tensor]) -> None:
         return
     advise = ctypes.CDLL(None).madvise
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    deadline = time.monotonic() + PATIENCE
     for begin, end in stretches(tensors):
-        for advice in (ADVISE, COLLAPSE):
-            advise(begin, end - begin, advice)  # an older or a full system refuses: then all stays as it is
+        advise(begin, end - begin, ADVISE)  # a system without them refuses: then all stays as it is
+        for at in range(begin, end, AT_ONCE):
+            if time.monotonic() < deadline:
+                advise(at, min(AT_ONCE, end - at), COLLAPSE)
 
 
 def stretches(tensors: Iterable[Tensor]) -> Iterator[tuple[int, int]]:
