@@ -5,6 +5,7 @@ Letters: T tokens of all texts, end to end, N texts, B blocks of the longest, D 
 
 import logging
 from collections.abc import Sequence
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -37,7 +38,7 @@ class ReadsTexts(Protocol):
         """A context for texts of these lengths, for heads and for whoever runs the model by itself."""
 
     def hidden(self, ids_T: Tensor, lengths: Sequence[int]) -> Tensor:
-        """The vector of each token `[T, D]`, good until the next pass."""
+        """The vector of each token `[T, D]`. Several threads may ask at once."""
 
 
 class PlainEncoder:
@@ -62,12 +63,9 @@ class TapedEncoder:
     def __init__(self, model: Encoder, loaded: Library) -> None:
         """Raises NotCapturable for a model that cannot be recorded, MemoryError."""
         self.model = model
+        self._playing = Lock()
         self._kernels = CpuKernels(Now(loaded))
-        longest = max(MOST_TOKENS, model.config.max_position_embeddings)
-        style = KVStyle(self._kernels, BLOCK_SIZE, torch.float32, torch.device("cpu"))
-        layers = model.attentions
-        self._kv = PagedKV([layers[0].spec], style, -(-longest // BLOCK_SIZE) + MOST_TOKENS)
-        self._kv.layers *= len(layers)
+        self._kv = self._room(MOST_TOKENS // BLOCK_SIZE + MOST_TEXTS)
         self._arrays = StepArrays(MOST_TOKENS, MOST_TEXTS, -(-MOST_TOKENS // BLOCK_SIZE))
         self._record(loaded)
 
@@ -83,17 +81,25 @@ class TapedEncoder:
             hidden_TD = self.model.hidden(ids_T, self._recorded)
         self.tape = Tape(loaded, recorder, hidden_TD, self._recorded.inputs, (MOST_TOKENS, MOST_TOKENS))
 
+    def _room(self, num_blocks: int) -> PagedKV:
+        style = KVStyle(self._kernels, BLOCK_SIZE, torch.float32, torch.device("cpu"))
+        kv = PagedKV([self.model.attentions[0].spec], style, num_blocks)
+        kv.layers *= len(self.model.attentions)
+        return kv
+
     def context(self, lengths: Sequence[int]) -> PagedContext:
-        return PagedContext(whole_texts(lengths), self._kv, self._kernels, torch.device("cpu"))
+        room = self._room(sum(-(-length // BLOCK_SIZE) for length in lengths))
+        return PagedContext(whole_texts(lengths), room, self._kernels, torch.device("cpu"))
 
     @torch.inference_mode()
     def hidden(self, ids_T: Tensor, lengths: Sequence[int]) -> Tensor:
         batch = whole_texts(lengths, ids_T.numpy())
         if not self._arrays.holds(batch):
             return self.model.hidden(ids_T, self.context(lengths))
-        self._arrays.take(batch)
-        self.tape.fill(self._recorded.compute(self._arrays, len(ids_T)))
-        return self.tape.play(len(ids_T), len(ids_T), len(lengths))
+        with self._playing:
+            self._arrays.take(batch)
+            self.tape.fill(self._recorded.compute(self._arrays, len(ids_T)))
+            return self.tape.play(len(ids_T), len(ids_T), len(lengths)).clone()
 
 
 def whole_texts(lengths: Sequence[int], ids_T: Int64 | None = None) -> Batch:

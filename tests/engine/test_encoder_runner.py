@@ -1,5 +1,7 @@
 """An encoder's pass played from its tape gives what the model gives, to the same bits in any company."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import transformers
@@ -30,13 +32,22 @@ def test_every_family_is_played_and_equals_the_reference(case, tmp_path) -> None
     model = opened(case, tmp_path)
     runner, packed = TapedEncoder(model, LOADED), torch.cat(texts())
     expected = PlainEncoder(model, reference).hidden(packed, LENGTHS).detach()
-    played = runner.hidden(packed, LENGTHS).clone()
+    played = runner.hidden(packed, LENGTHS)
     torch.testing.assert_close(played, expected, atol=1e-4, rtol=0)
     with torch.inference_mode():
         eager = model.hidden(packed, runner.context(LENGTHS))
     assert torch.equal(played, eager), "what is watched runs operation by operation, to the same bits"
-    alone = [runner.hidden(ids, [len(ids)]).clone() for ids in texts()]
+    alone = [runner.hidden(ids, [len(ids)]) for ids in texts()]
     assert torch.equal(played, torch.cat(alone)), "the same bits in any company"
+
+
+def test_several_threads_ask_at_once(tmp_path) -> None:
+    runner = TapedEncoder(opened(("BertModel", SMALL), tmp_path), LOADED)
+    expected = [runner.hidden(ids, [len(ids)]) for ids in texts()]
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(runner.hidden, ids, [len(ids)]) for ids in texts() * 20]
+        found = [one.result() for one in asked]
+    assert all(torch.equal(a, b) for a, b in zip(found, expected * 20, strict=True))
 
 
 def test_more_than_the_tape_holds_runs_without_it(tmp_path) -> None:
