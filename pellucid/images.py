@@ -92,6 +92,11 @@ def _opened(picture: Picture) -> tuple[Image.Image, str]:
     """A picture of which only the header was read, and what to call it in messages."""
     if isinstance(picture, Image.Image):
         return picture, "the picture"
+    if not isinstance(picture, str | bytes | os.PathLike):
+        raise RequestError(
+            f"a picture of type {type(picture).__name__} cannot be read; give a file's path, its bytes, or a "
+            "PIL image"
+        )
     what = "the picture" if isinstance(picture, bytes) else os.fspath(picture)
     try:
         with warnings.catch_warnings():

@@ -209,6 +209,8 @@ def test_pictures(name, fields, tmp_path) -> None:
     assert trace.grid == (across, across) and len(trace) == len(trace.tokens) == first + across**2
     close(trace.patches(1, 2).flatten(), said.attentions[1][0, 2, 0, first:])
     close(trace.patches(0, 1, row=4).flatten(), said.attentions[0][0, 1, 4, first:])
+    with pytest.raises(RequestError, match="a picture of type dict"):
+        llm.trace({"prompt_token_ids": [5]})
     if trace.has_head:
         close(trace.output, said.logits)
         close(trace.logits(), said.logits)
@@ -219,6 +221,8 @@ def test_what_cannot_be_traced_is_said(tmp_path) -> None:
     _, llm = opened("BertModel", SMALL, tmp_path)
     with pytest.raises(RequestError, match="writes no text"):
         llm.trace({"prompt_token_ids": [5]}, max_tokens=3)
+    with pytest.raises(RequestError, match="of type Image"):
+        llm.trace(Image.new("RGB", (8, 8)))
     with pytest.raises(RequestError, match="0 to 59"):
         llm.trace({"prompt_token_ids": [60]})
     with pytest.raises(RequestError, match="tokens"):
