@@ -185,6 +185,8 @@ def cache(text: Path | None, scale: float) -> Finding:
     lengths = [int(n * scale) for n in (32, 64, 128, 256, 448)]
     rows = []
     engines = [LLM("pellucid/guide", use_cache=on) for on in (True, False)]
+    for llm in engines:
+        llm.generate(["The dog"], SamplingParams(temperature=0, max_tokens=8), use_tqdm=False)  # warm
     for length in lengths:
         params = SamplingParams(temperature=0, max_tokens=length, ignore_eos=True)
         speeds = []

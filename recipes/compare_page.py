@@ -46,6 +46,8 @@ def plot(finding: Finding, file: Path) -> None:
         else:
             axes.plot(places, values, marker="o", label=name)
             axes.set_xscale(scale)
+            axes.set_xticks(places, [f"{place:,}" for place in places])
+            axes.minorticks_off()
     if scale != "bar":
         axes.legend()
     figure.savefig(file, dpi=120, bbox_inches="tight")

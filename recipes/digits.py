@@ -41,7 +41,7 @@ random_state=0)`); mean of {seeds} models that differ in the seed alone: {mean}.
   Handwritten Digits" by E. Alpaydin and C. Kaynak (UCI Machine Learning Repository, CC BY 4.0), each
   turned, sized, slanted and moved a little, another way at every step.
 - **Training**: `pellucid train digits`: {steps:,} steps of 128 pictures from random weights (AdamW,
-  cosine from 2e-3, label smoothing, weights averaged), about three minutes on one CPU core. Settings
+  cosine from 2e-3, label smoothing, weights averaged), about a minute on one CPU core. Settings
   were chosen on a fifth of the training part.
 - **What it cannot do**: it knows ten digits and calls everything one of them. Black ink on white paper,
   several digits, a digit that does not fill its picture, or another hand's way of writing it tells
@@ -100,7 +100,7 @@ def train_one(pictures: np.ndarray, labels: np.ndarray, plan: TrainConfig, folde
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/digits"))
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--seeds", type=int, default=3, help="how many models, of seeds 0, 1, ...")
     parser.add_argument("--mnist", type=Path, help="the folder of MNIST's two t10k files, to measure on")
     parser.add_argument("--choose", action="store_true", help="measure on a fifth of the training part")

@@ -44,7 +44,7 @@ language: en
 ---
 # pellucid/sentiment
 
-A small encoder ({parameters:,} parameters, the ModernBERT architecture: 2 layers, 4 heads, width 128)
+A small encoder ({parameters:,} parameters, the ModernBERT architecture: 1 layer, 4 heads, width 96)
 with its own lower-cased WordPiece vocabulary of {vocab:,}. It tells whether a sentence about a film
 praises or blames it: `pellucid classify "a smart and alert little gem" -m pellucid/sentiment`.
 
@@ -57,7 +57,7 @@ random_state=0)`), beside models of counted words on the same split:
 {others}
 - **Data**: "sentence polarity dataset v1.0" by Bo Pang and Lillian Lee (2005), CC BY 4.0, by way of
   nltk: four fifths of its 10,662 sentences{more}.
-- **Training**: `pellucid train sentiment`: {steps:,} steps of 64 sentences (AdamW, cosine from 1e-3,
+- **Training**: `pellucid train sentiment`: {steps:,} steps of 64 sentences (AdamW, cosine from 2e-3,
   dropout 0.3, a fifth of the words hidden, weights averaged), a few minutes on one CPU core. Words
   begin where a factorisation of their neighbours' counts puts them. Half of each target is the label,
   half what two models of counted words (the tuned one and naive Bayes), trained on other sentences,
@@ -66,17 +66,17 @@ random_state=0)`), beside models of counted words on the same split:
   Neutral sentences get a label all the same, irony misleads it, and on other subjects it was never
   measured.
 """
-MORE = """; and, without labels, the 10,000 sentences of their "subjectivity dataset v1.0" (2004), CC BY 4.0,
-  but those that it is measured on"""
+MORE = """; and, without labels, the 10,000 sentences of their
+  "subjectivity dataset v1.0" (2004), CC BY 4.0, but those that it is measured on"""
 LABELS = ("negative", "positive")
 WIDE = 0.06
 """The deviation of weights at the beginning."""
 FIELDS = {
     "architectures": ["ModernBertForSequenceClassification"],
     "model_type": "modernbert",
-    "hidden_size": 128,
-    "intermediate_size": 192,
-    "num_hidden_layers": 2,
+    "hidden_size": 96,
+    "intermediate_size": 144,
+    "num_hidden_layers": 1,
     "num_attention_heads": 4,
     "max_position_embeddings": CONTEXT,
     "local_attention": 2 * CONTEXT,
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("sentences", type=Path, help="sentence_polarity.zip")
     parser.add_argument("--more", type=Path, help="subjectivity.zip: more sentences, without labels")
     parser.add_argument("--folder", type=Path, default=Path("runs/sentiment"))
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--steps", type=int, help="in place of --epochs")
     parser.add_argument("--vocab", type=int, default=8000)
     parser.add_argument("--seed", type=int, default=0)
@@ -167,7 +167,11 @@ def main() -> None:
     scores = {n: simple.fit(texts, labels).score(rest, rest_labels) for n, simple in simple_models().items()}
     for name, score in scores.items():
         print(f"{name}: {score:.2%} of {len(rest)} sentences")
-    tokenizer = word_pieces(texts + more, args.vocab)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    kept = args.folder / "tokenizer.json"
+    if not kept.exists():  # the trainer breaks ties another way each time, so a run keeps its own
+        word_pieces(texts + more, args.vocab).save(str(kept))
+    tokenizer = Tokenizer.from_file(str(kept))
     ids = encode(tokenizer, texts + more)
     own, others = taught(texts, labels, more)
     targets = np.concatenate([(np.eye(len(LABELS))[labels] + own) / 2, others])
@@ -177,7 +181,7 @@ def main() -> None:
     steps = args.steps or args.epochs * source.steps_per_epoch
     size = sum(p.numel() for p in model.parameters())
     print(f"{size:,} parameters, {len(ids):,} sentences, {steps:,} steps")
-    plan = TrainConfig(steps=steps, lr=1e-3, average=0.998, seed=args.seed)
+    plan = TrainConfig(steps=steps, lr=2e-3, average=0.998, seed=args.seed)
     train(model, source, OneClass(torch_ops, dropout=0.3), plan, args.folder)
     save(args.folder / "model", model, fields, tokenizer)
     said = LLM(args.folder / "model").classify(rest)
