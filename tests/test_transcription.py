@@ -262,6 +262,24 @@ def test_generate_takes_a_sound_and_the_decoders_beginning(models) -> None:
         llm.generate("hello")
 
 
+def test_a_trace_shows_where_the_text_looks_into_the_sound(models) -> None:
+    published, llm = models["whisper"]
+    samples = sound(0.4, 1)
+    trace = llm.trace({"audio": samples, "prompt_token_ids": [61, 63, 66, 70]}, max_tokens=3)
+    with torch.no_grad():
+        expected = published(
+            input_features=features(samples),
+            decoder_input_ids=torch.tensor([trace.token_ids[:6]]),
+            output_attentions=True,
+        )
+    for ours, theirs in (
+        (trace.cross_attention(1, 2), expected.cross_attentions),
+        (trace.encoder.attention(1, 2), expected.encoder_attentions),
+        (trace.attention(1, 2), expected.decoder_attentions),
+    ):
+        torch.testing.assert_close(ours, theirs[1][0, 2], atol=1e-4, rtol=0)
+
+
 def test_what_a_whisper_does_not_do(models, tmp_path) -> None:
     _, llm = models["whisper"]
     with pytest.raises(RequestError, match="no encoder-decoder of texts"):
