@@ -56,6 +56,8 @@ class Speech:
     def begin(self, language: str | None, task: str | None, times: bool) -> Begin:
         """How the decoder begins, as transformers' `generate` begins it. Raises RequestError."""
         language, task = language or self.said.get("language"), task or self.said.get("task")
+        if language is not None and not isinstance(language, str):
+            raise RequestError(f"language is {language!r}; give a code or a name, 'fr' or 'french'")
         if task not in (None, *TASKS):
             raise RequestError(f"task is {task!r}; allowed are {', '.join(TASKS)}")
         begin = [self.start, *self._prefix(language, task)]
@@ -93,7 +95,7 @@ class Speech:
                     "language and task out"
                 )
             return list(self.forced)
-        if not self.languages and language is None and task is None:
+        if not self.languages and language is None and task in (None, "transcribe"):
             return [token for token in self.forced if token is not None]
         if not self.languages or not self.tasks:
             raise RequestError(
@@ -114,7 +116,7 @@ class Speech:
         return self.tasks[task] if task is not None and token in self.tasks.values() else token
 
     def _language(self, given: str) -> int:
-        if not isinstance(given, str) or language_code(given) not in self.languages:
+        if language_code(given) not in self.languages:
             known = ", ".join(sorted(self.languages))
             raise RequestError(f"language {given!r} is none that this model knows; it knows {known}")
         return self.languages[language_code(given)]

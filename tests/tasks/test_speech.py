@@ -74,6 +74,7 @@ def test_the_task_is_transcribing_where_nothing_says_so() -> None:
     assert speech(said).begin(None, None, True) == (61, 63, 65)
     assert speech(said).begin("haw", "transcribe", True) == (61, 64, 66)
     assert speech(SETTINGS["forced to French"]).begin(None, "transcribe", False) == (61, 63, 66, 70)
+    assert speech({}).begin(None, "transcribe", False) == (61,)
 
 
 def test_the_language_of_a_beginning() -> None:
@@ -91,6 +92,9 @@ def test_the_language_of_a_beginning() -> None:
         (ENGLISH, ("fr", None, False), "English only"),
         (ENGLISH, (None, "translate", False), "English only"),
         ({}, ("fr", None, False), "lang_to_id"),
+        ({}, (None, "translate", False), "lang_to_id"),
+        (SPOKEN, (5, None, False), "a code or a name"),
+        (ENGLISH, (["en"], None, False), "a code or a name"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(settings, asked, message) -> None:
