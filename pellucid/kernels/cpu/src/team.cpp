@@ -158,7 +158,9 @@ class Company {
     }
 
   private:
-    static constexpr int64_t kWatched = 15'000'000;  // ns of work that are judged together
+    // ns of work that are judged together: long beside the few ms after a pause in which the system has both
+    // threads on one core before it moves one of them
+    static constexpr int64_t kWatched = 60'000'000;
     static constexpr std::chrono::milliseconds kShortest{100}, kLongest{3200};
     Clock::time_point alone_until_{};
     std::chrono::milliseconds patience_ = kShortest;
