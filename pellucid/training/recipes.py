@@ -34,6 +34,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
         raise SourceError(f"no recipe is called {name!r}{hint}; there are {', '.join(known)}")
     before = sys.argv, sys.path
     sys.argv, sys.path = [f"pellucid train {name}", *arguments], [str(ROOT), *sys.path]
+    sys.modules.pop(f"recipes.{name}", None)  # another recipe may have imported from it
     try:
         runpy.run_module(f"recipes.{name}", run_name="__main__")
     finally:
