@@ -63,7 +63,8 @@ class Embedder:
         """`folder` is looked through for the sentence-transformers layout; without it the mean is taken."""
         self.model, self.runner = model, runner
         self.config = read_sentence_config(folder) if folder else SentenceConfig()
-        self.head = load_head(self.config, model.input.embed_tokens.weight)
+        table = model.input.embed_tokens.weight
+        self.head = load_head(self.config, table.dtype, table.device)
         self.reader = TextReader(tokenizer, model.config.vocab_size, model.config.max_position_embeddings)
 
     def embed(
@@ -115,10 +116,10 @@ class Embedder:
         return before + (prompt.lower() if self.config.lower_case else prompt)
 
 
-def load_head(config: SentenceConfig, like: Tensor) -> SentenceHead:
-    """The head with the weights of its folders, in the dtype and on the device of `like`."""
+def load_head(config: SentenceConfig, dtype: torch.dtype, device: torch.device) -> SentenceHead:
+    """The head with the weights of its folders."""
     head = SentenceHead(config)
     for dense, module in zip(config.dense, head.dense, strict=True):
         stored = {tensor.name: tensor for file in weight_files(dense.folder) for tensor in read_header(file)}
         module.load_state_dict({name: tensor.whole() for name, tensor in stored.items()})
-    return head.to(like).requires_grad_(False).eval()
+    return head.to(device, dtype).requires_grad_(False).eval()

@@ -8,6 +8,7 @@ import torch
 from encoder_folders import add_sentence_layout, make_folder, open_tasks
 from safetensors.torch import save_file
 
+from pellucid import LLM
 from pellucid.errors import ConfigError, RequestError
 
 TEXTS = ["the cat sat", "a dog ran far away from the mat", "it", "the cat was tired because it ran and ran"]
@@ -148,3 +149,15 @@ def test_the_real_minilm() -> None:
     assert len(outputs[-1].prompt_token_ids) == 256
     similarity = vectors @ vectors.T - 2 * torch.eye(6)
     assert similarity[:4].argmax(-1).tolist() == [1, 0, 3, 2]
+
+
+@pytest.mark.parametrize(("quantization", "near"), [("int8", 0.999), ("int4", 0.9)])
+def test_rounded_weights_give_nearly_the_same_vectors(quantization, near, tmp_path) -> None:
+    make_folder(tmp_path)
+    add_sentence_layout(tmp_path, {"pooling_mode_mean_tokens": True}, normalize=True)
+    exact, rounded = (
+        torch.tensor([o.outputs.embedding for o in LLM(tmp_path, device="cpu", **more).embed(TEXTS)])
+        for more in ({}, {"quantization": quantization})
+    )
+    assert (exact * rounded).sum(-1).min() > near
+    assert not torch.equal(exact, rounded)
