@@ -11,6 +11,7 @@ import typer
 from pellucid.errors import RequestError
 from pellucid.llm import LLM
 from pellucid.tasks.outputs import ClassificationRequestOutput
+from pellucid.text_to_text import BUNDLED as BUNDLED_TRANSLATOR
 from pellucid.text_to_text import summarize as write_summary
 from pellucid.text_to_text import translate as write_translation
 
@@ -62,8 +63,8 @@ def fill(
 
 
 def translate(
-    model: Model,
     texts: Inputs = None,
+    model: Model = BUNDLED_TRANSLATOR,
     source: Annotated[str | None, typer.Option(help="Its language, where the model knows several.")] = None,
     target: Annotated[str | None, typer.Option(help="The language wanted, likewise.")] = None,
     as_json: Json = False,

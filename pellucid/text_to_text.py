@@ -12,30 +12,33 @@ from pellucid.sampling.params import BeamSearchParams
 from pellucid.tasks.writing import source_reader
 
 Model = LLM | str | os.PathLike[str]
+BUNDLED = "pellucid/en-fr"
+"""The translator that ships."""
 MAX_TOKENS = 256
 """How long an answer may be where neither the caller nor the checkpoint says."""
 
 
 @overload
 def translate(  # type: ignore[overload-overlap]  # a str is one text, though it is a sequence of str too
-    text: str, model: Model, *, source: str | None = None, target: str | None = None
+    text: str, model: Model = BUNDLED, *, source: str | None = None, target: str | None = None
 ) -> str: ...
 
 
 @overload
 def translate(
-    text: Sequence[str], model: Model, *, source: str | None = None, target: str | None = None
+    text: Sequence[str], model: Model = BUNDLED, *, source: str | None = None, target: str | None = None
 ) -> list[str]: ...
 
 
 def translate(
-    text: str | Sequence[str], model: Model, *, source: str | None = None, target: str | None = None
+    text: str | Sequence[str], model: Model = BUNDLED, *, source: str | None = None, target: str | None = None
 ) -> str | list[str]:
     """The text in another language, a list for a list.
 
-    `model`: an LLM, or what LLM opens. `source`, `target`: language codes as the checkpoint has them ("en",
-    "de"; ">>fra<<" is "fra"): needed where it knows several pairs or several target languages. The search
-    and the prefix are the checkpoint's published ones. Raises RequestError.
+    `model`: an LLM, or what LLM opens; the one that ships goes from English to French. `source`, `target`:
+    language codes as the checkpoint has them ("en", "de"; ">>fra<<" is "fra"): needed where it knows several
+    pairs or several target languages. The search and the prefix are the checkpoint's published ones. Raises
+    RequestError.
     """
     llm = opened(model)
     tasks = {name: task for name, task in task_settings(llm).items() if name.startswith("translation")}
