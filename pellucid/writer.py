@@ -22,7 +22,7 @@ from pellucid.models.encoder_decoder import EncoderDecoder
 from pellucid.models.loading import load_checkpoint
 from pellucid.outputs import BeamSearchOutput, RequestOutput
 from pellucid.prompts import PromptReader, ReadPrompt, SourceReader
-from pellucid.sampling.defaults import GenerationDefaults, in_words
+from pellucid.sampling.defaults import GenerationDefaults
 from pellucid.sampling.params import BeamSearchParams, SamplingParams
 from pellucid.tasks.listening import SoundReader, sound_reader
 from pellucid.tasks.writing import source_reader
@@ -98,7 +98,7 @@ class Writer:
         self.adapters = Adapters(checkpoint, body)
         log.info("%s on %s; %s", name, self.backend.name, self.engine.cache_size.describe())
         if checkpoint.generation:
-            said = in_words(self.defaults.params())
+            said = self.defaults.in_words()
             log.info("%s: by its generation_config.json, tokens are %s", name, said)
 
     def generate(

@@ -52,6 +52,12 @@ class GenerationDefaults:
             raise ConfigError(f"generation_config.json: `eos_token_id` is {ids!r}; it must be ids or one id")
         return tuple(listed)
 
+    def in_words(self) -> str:
+        """How tokens are chosen where a caller says nothing, in a line for people."""
+        beams = self.said.get("num_beams")
+        searched = f"; translations and summaries are searched for with {beams} beams"
+        return in_words(self.params()) + (searched if isinstance(beams, int) and beams > 1 else "")
+
 
 def in_words(params: SamplingParams) -> str:
     """How tokens are chosen, in a line for people."""

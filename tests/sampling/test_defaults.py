@@ -40,3 +40,9 @@ def test_a_damaged_file_is_named() -> None:
 
 def test_in_words_mentions_only_what_shapes_the_draw() -> None:
     assert in_words(SamplingParams()) == "drawn by chance (temperature 1)"
+
+
+@pytest.mark.parametrize("beams", [None, 1, "many"])
+def test_beams_are_mentioned_where_there_are_several(beams) -> None:
+    assert GenerationDefaults({"num_beams": 4}).in_words().endswith("searched for with 4 beams")
+    assert "beams" not in GenerationDefaults({"num_beams": beams}).in_words()
