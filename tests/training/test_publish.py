@@ -4,8 +4,7 @@ import pytest
 import torch
 import transformers
 from parity import checkpoints, random_models
-from parity import test_encoders as encoders
-from parity import test_vision as vision
+from parity import encoder_cases as encoders
 from parity.decoder_cases import CASES
 from parity.test_gradients import ONE_EACH
 from safetensors.torch import load_file
@@ -50,9 +49,9 @@ BODIES = [
     ("RobertaForTokenClassification", {**encoders.SMALL, "pad_token_id": 3}),
     ("DistilBertForSequenceClassification", encoders.DISTIL),
     ("ModernBertForSequenceClassification", {**encoders.MODERN, "classifier_pooling": "mean"}),
-    ("ViTForImageClassification", {**vision.VIT, "num_channels": 1, "patch_size": 4}),
-    ("ViTModel", vision.VIT),
-    ("DeiTForImageClassificationWithTeacher", vision.VIT),
+    ("ViTForImageClassification", {**encoders.VIT, "num_channels": 1, "patch_size": 4}),
+    ("ViTModel", encoders.VIT),
+    ("DeiTForImageClassificationWithTeacher", encoders.VIT),
 ]
 DECODERS = [name for name in ONE_EACH.values() if not name.startswith(("mixtral", "qwen3-moe"))]
 
