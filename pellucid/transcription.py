@@ -14,7 +14,7 @@ from pellucid.driver import Driver
 from pellucid.engine.memory import Source
 from pellucid.errors import RequestError
 from pellucid.prompts import ReadPrompt
-from pellucid.sampling.params import BeamSearchParams, SamplingParams, count, flag, refuse
+from pellucid.sampling.params import BeamSearchParams, SamplingParams, count, flag, real, refuse
 from pellucid.sampling.rules import Rule
 from pellucid.tasks.listening import Recording, SoundReader
 from pellucid.tasks.outputs import Segment, Transcription
@@ -45,6 +45,11 @@ class TranscriptionParams:
     def __post_init__(self) -> None:
         """Raises RequestError for a value that is not allowed."""
         flag("timestamps", self.timestamps)
+        if self.condition_on_prev_tokens is not None:
+            flag("condition_on_prev_tokens", self.condition_on_prev_tokens)
+        for name in ("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"):
+            if getattr(self, name) is not None:
+                real(name, getattr(self, name), (lambda n: not math.isnan(n), "a number, or None"))
         for name in ("beam_width", "max_tokens"):
             if getattr(self, name) is not None:
                 count(name, getattr(self, name), (lambda n: n >= 1, "a whole number from 1, or None"))
@@ -182,7 +187,10 @@ class Transcriber:
         )
         beams = self._driver.search(read_prompt(progress.prompt, source, self._rules(progress)), params)
         yield beams
-        best = beams.output().sequences[0]
+        output = beams.output()
+        if output.error is not None:
+            raise RequestError(output.error)
+        best = output.sequences[0]
         ids = best.tokens[len(progress.prompt) :]
         return Written(ids, best.cum_logprob / len(ids), 0.0)
 
@@ -212,7 +220,7 @@ class Transcriber:
                 )
             )
         if self._conditions and written.temperature < COOL:
-            progress.told = told(progress)
+            progress.told = told(progress, min(speech.longest, self._driver.engine.max_model_len))
         else:
             progress.told = []
         return moved
@@ -260,8 +268,9 @@ def read_prompt(begin: list[int], source: Source, rules: tuple[Rule, ...]) -> Re
     return ReadPrompt(None, begin, continues=False, source=source, rules=rules)
 
 
-def told(progress: Progress) -> list[int]:
-    """What the next window is told: the newest tokens of those before it, behind the token that says so."""
+def told(progress: Progress, longest: int) -> list[int]:
+    """What the next window is told: the newest tokens of those before it, behind the token that says so:
+    at most half of the `longest` text."""
     speech = progress.speech
     ids: list[int] = []
     for segment in progress.segments:
@@ -275,4 +284,4 @@ def told(progress: Progress) -> list[int]:
         earlier = suppressed[-2]  # where the published list has it
     if not progress.segments:
         return []
-    return [*([] if earlier is None else [earlier]), *ids[-(speech.longest // 2 - 1) :]]
+    return [*([] if earlier is None else [earlier]), *ids[-(longest // 2 - 1) :]]

@@ -131,6 +131,23 @@ def test_windows_are_told_of_those_before(tmp_path) -> None:
         assert_same(heard, generate(published, samples, return_timestamps=True, **options))
 
 
+def test_a_window_is_told_no_more_than_the_engine_reads(tmp_path) -> None:
+    _, llm = pair(tmp_path, max_model_len=16)
+    (heard,) = llm.transcribe(sound(2.2), condition_on_prev_tokens=True)
+    assert len(heard.segments) > 3
+
+
+@pytest.mark.parametrize("beam_width", [1, 2])
+def test_a_damaged_model_is_said_and_leaves_nothing_behind(beam_width, tmp_path) -> None:
+    _, llm = pair(tmp_path)
+    with torch.no_grad():
+        llm.model.decoder.norm.weight.fill_(float("nan"))
+    with pytest.raises(RequestError, match="nan or infinite"):
+        llm.transcribe([sound(0.5, seed) for seed in range(3)], beam_width=beam_width, max_tokens=3)
+    assert not llm.engine.has_work
+    assert llm.engine.scheduler.pool.num_free == 400
+
+
 def test_how_likely_and_how_silent(models) -> None:
     published, llm = models["whisper"]
     samples = sound(0.4, 5)
@@ -234,6 +251,9 @@ def test_sounds_in_every_form(models, tmp_path) -> None:
         (np.zeros(100), {"temperature": -1.0}, "temperature"),
         (np.zeros(100), {"beam_width": -3}, "beam_width"),
         (np.zeros(100), {"max_tokens": 0}, "max_tokens"),
+        (np.zeros(100), {"logprob_threshold": "low"}, "logprob_threshold"),
+        (np.zeros(100), {"no_speech_threshold": float("nan")}, "no_speech_threshold"),
+        (np.zeros(100), {"condition_on_prev_tokens": "no"}, "condition_on_prev_tokens"),
     ],
 )
 def test_what_cannot_be_done_is_said(models, audio, options, message) -> None:
@@ -252,14 +272,20 @@ def test_generate_takes_a_sound_and_the_decoders_beginning(models) -> None:
         output.outputs[0].token_ids[:5]
         == llm.transcribe(samples, language="fr", max_tokens=5)[0].token_ids[:5]
     )
+    as_array = {**prompt, "prompt_token_ids": np.array(prompt["prompt_token_ids"])}
+    (same,) = llm.generate([as_array], SamplingParams(temperature=0, max_tokens=5), use_tqdm=False)
+    assert same.outputs[0].token_ids == output.outputs[0].token_ids
     (beams,) = llm.beam_search([prompt], BeamSearchParams(beam_width=3, max_tokens=5))
     assert len(beams.sequences) == 3
     with pytest.raises(RequestError, match="transcribe\\(\\) takes any length"):
         llm.generate([{"audio": sound(1.0)}])
     with pytest.raises(RequestError, match="a whisper hears"):
         llm.generate([{"prompt": "hello"}])
-    with pytest.raises(RequestError, match="'hello' is no sound's file"):
-        llm.generate("hello")
+    for text in ("hello", "hello " * 1000):
+        with pytest.raises(RequestError, match=r"'hello.* is no sound's file"):
+            llm.generate(text)
+    with pytest.raises(RequestError, match="a whisper hears"):
+        llm.generate([{"multi_modal_data": [samples]}])
 
 
 def test_a_trace_shows_where_the_text_looks_into_the_sound(models) -> None:

@@ -21,15 +21,22 @@ def published_rules(
     if not isinstance(words, list) or not all(isinstance(word, list) and len(word) == 1 for word in words):
         raise ConfigError(f"`bad_words_ids` is {words!r}; it must be a list of lists of one token id")
     never = [_whole("bad_words_ids", word[0]) for word in words]
-    never += [_whole("suppress_tokens", token) for token in said.get("suppress_tokens") or []]
+    never += wholes("suppress_tokens", said.get("suppress_tokens"))
     if never:
         rules.append(Never(tuple(never)))
-    if first := said.get("begin_suppress_tokens"):
-        rules.append(NotFirst(tuple(_whole("begin_suppress_tokens", token) for token in first)))
+    if first := wholes("begin_suppress_tokens", said.get("begin_suppress_tokens")):
+        rules.append(NotFirst(first))
     shortest = _whole("min_length", said.get("min_length") or 0) - num_prompt
     if shortest > 0 and eos_token_ids:
         rules.append(NotBefore(tuple(eos_token_ids), shortest))
     return tuple(rules)
+
+
+def wholes(name: str, value: Any) -> tuple[int, ...]:
+    """The token ids of a setting, none where it is not said. Raises ConfigError."""
+    if not isinstance(value or [], list):
+        raise ConfigError(f"`{name}` is {value!r}; it must be a list of token ids")
+    return tuple(_whole(name, token) for token in value or [])
 
 
 def _whole(name: str, value: Any) -> int:

@@ -96,6 +96,8 @@ class Embedder:
             hidden_TD = self.runner.hidden(ids_T, lengths)
             return list(self.head(hidden_TD, self.runner.context(lengths)).float())
 
+        if not sequences:
+            return torch.empty(0, 0)
         device = self.model.input.embed_tokens.weight.device
         return torch.stack(run_packed(sequences, forward, device))
 

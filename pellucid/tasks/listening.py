@@ -4,9 +4,9 @@ Letters: F frames, M mel bands.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -19,7 +19,7 @@ from pellucid.layers.frame_input import FrameInputConfig
 from pellucid.models.checkpoint import Checkpoint
 from pellucid.models.encoder_decoder_config import EncoderDecoderConfig
 from pellucid.models.published_sound import read_sound_config
-from pellucid.prompts import PromptReader, ReadPrompt
+from pellucid.prompts import PromptReader, ReadPrompt, as_list
 from pellucid.tasks.speech import Speech, completed, read_speech
 
 
@@ -70,13 +70,14 @@ class SoundReader:
         """A sound as a prompt: alone, or as "audio" in a mapping, beside the "prompt" or "prompt_token_ids"
         that the decoder begins with, by default an English transcription without times."""
         fields = prompt if isinstance(prompt, Mapping) and "array" not in prompt else {"audio": prompt}
-        sound = fields.get("audio", (fields.get("multi_modal_data") or {}).get("audio"))
+        beside = fields.get("multi_modal_data")
+        sound = fields.get("audio", beside.get("audio") if isinstance(beside, Mapping) else None)
         if sound is None:
             raise RequestError(
                 f"a {self.config.model_type} hears: give a sound's file, or {{'audio': sound, 'prompt': "
                 "'<|startoftranscript|><|fr|><|transcribe|>'}; transcribe() does all of it"
             )
-        if isinstance(sound, str) and not Path(sound).exists():
+        if isinstance(sound, str) and not os.path.exists(sound):
             raise RequestError(f"a {self.config.model_type} hears, and {sound[:80]!r} is no sound's file")
         recording = self.recording(sound)
         if len(recording.frames_FM) > self.window:
@@ -95,8 +96,8 @@ class SoundReader:
         )
 
     def _begin(self, fields: Mapping[str, Any]) -> list[int]:
-        if fields.get("prompt") or fields.get("prompt_token_ids"):
-            given = {name: fields[name] for name in ("prompt", "prompt_token_ids") if fields.get(name)}
+        begins = {name: as_list(fields.get(name)) for name in ("prompt", "prompt_token_ids")}
+        if given := {name: begin for name, begin in begins.items() if begin}:
             return self.prompts.read(given, rendered=True).token_ids
         language = "en" if self.completed.languages else None
         begin = self.completed.begin(language, None, times=False)

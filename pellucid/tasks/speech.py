@@ -6,7 +6,7 @@ from typing import Any
 
 from pellucid.errors import ConfigError, RequestError
 from pellucid.models.encoder_decoder_config import EncoderDecoderConfig
-from pellucid.sampling.published_rules import published_rules
+from pellucid.sampling.published_rules import published_rules, wholes
 from pellucid.sampling.rules import Rule
 from pellucid.sampling.timestamps import Timestamps
 from pellucid.text import Tokenizer
@@ -97,7 +97,7 @@ class Speech:
             return list(self.forced)
         if not self.languages and language is None and task in (None, "transcribe"):
             return [token for token in self.forced if token is not None]
-        if not self.languages or not self.tasks:
+        if not self.languages or (task or "transcribe") not in self.tasks:
             raise RequestError(
                 "nothing says which tokens are this model's languages and tasks (`lang_to_id` and "
                 "`task_to_id` in generation_config.json), so none can be chosen; leave language and task out"
@@ -139,6 +139,9 @@ def read_speech(
     start = said.get("decoder_start_token_id")
     without = said.get("no_timestamps_token_id")
     size = config.vocab_size
+    for name in ("suppress_tokens", "begin_suppress_tokens"):
+        for token in wholes(name, said.get(name)):
+            _token(name, token, size)
     return Speech(
         said=said,
         start=_token(

@@ -48,7 +48,8 @@ class TextTrace(Trace):
 
     def next_tokens(self, top: int = 5, rows: Sequence[int] | None = None) -> list[list[Candidate]]:
         """The whole model's likeliest next tokens at every position that was run, or at the given ones."""
-        best = probabilities(self.logits(rows=rows)).topk(top, dim=-1)
+        shares_RV = probabilities(self.logits(rows=rows))
+        best = shares_RV.topk(min(top, shares_RV.shape[-1]), dim=-1)
         return [
             [Candidate(*each) for each in zip(ids, self._pieces(ids), shares, strict=True)]
             for ids, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)

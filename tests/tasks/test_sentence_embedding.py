@@ -85,6 +85,11 @@ def test_long_texts_are_cut_inside_their_special_tokens(tmp_path) -> None:
     assert output.prompt_token_ids == [2, 5, 6, 7, 8, 3]
 
 
+def test_no_texts_have_no_vectors(tmp_path) -> None:
+    make_folder(tmp_path)
+    assert open_tasks(tmp_path).embedder.embed([]) == []
+
+
 def test_a_text_too_long_is_refused_where_nothing_says_to_cut_it(tmp_path) -> None:
     make_folder(tmp_path)
     tasks = open_tasks(tmp_path)

@@ -95,6 +95,7 @@ def test_the_language_of_a_beginning() -> None:
         ({}, (None, "translate", False), "lang_to_id"),
         (SPOKEN, (5, None, False), "a code or a name"),
         (ENGLISH, (["en"], None, False), "a code or a name"),
+        ({**SPOKEN, "task_to_id": {"translate": 65}}, ("fr", None, False), "task_to_id"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(settings, asked, message) -> None:
@@ -115,7 +116,7 @@ def test_times_need_their_tokens() -> None:
     [
         ("lang_to_id", {"<|en|>": 5000}), ("lang_to_id", [1, 2]), ("task_to_id", {"translate": "x"}), ("forced_decoder_ids", [[1, 62], [3, 66]]),
         ("forced_decoder_ids", [1, 2]), ("forced_decoder_ids", [[1, 5000]]), ("no_timestamps_token_id", -1), ("decoder_start_token_id", 1.5),
-        ("suppress_tokens", [-1]), ("max_length", "448"), ("max_initial_timestamp_index", -1), ("logprob_threshold", "low"),
+        ("suppress_tokens", [-1]), ("suppress_tokens", 5), ("begin_suppress_tokens", [500]), ("max_length", "448"), ("max_initial_timestamp_index", -1), ("logprob_threshold", "low"),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_named(name, value) -> None:
