@@ -77,7 +77,9 @@ class StoredTensor:
 
     def blocks(self, start: int, stop: int) -> Tensor:
         """Rows `start` to `stop` as they are stored, the bytes of a block in each row, uint8."""
-        bytes_ = torch.empty((stop - start) * self.row_bytes, dtype=torch.uint8)
+        # of a packed vector, whose rows are single numbers, only the whole can be had
+        num_values = (stop - start) * (self.num_values // max(1, self.num_rows))
+        bytes_ = torch.empty(num_values // self.encoding.values * self.encoding.nbytes, dtype=torch.uint8)
         self.read_into(bytes_, start)
         return bytes_.view(-1, self.encoding.nbytes)
 

@@ -94,6 +94,17 @@ def test_packed_weights_stay_packed_and_stand_for_the_same_numbers(llama, tmp_pa
             assert torch.equal(unpack(weight), right)
 
 
+def test_a_packed_vector_opens(llama, tmp_path) -> None:
+    def pack(name: str, values: np.ndarray) -> tuple[np.ndarray, Kind]:
+        kind = Kind.Q8_0 if values.ndim == 1 else Kind.F32
+        return gguf.quants.quantize(values, kind), kind
+
+    ours = load_model(write_gguf(llama, tmp_path / "m.gguf", pack), dtype="float32", device="cpu")
+    norm_D = llama.model.norm.weight.detach().numpy()
+    expected = gguf.quants.dequantize(gguf.quants.quantize(norm_D, Kind.Q8_0), Kind.Q8_0)
+    assert np.array_equal(ours.norm.weight.detach().numpy(), expected)
+
+
 def test_dtype_auto_is_what_the_file_is_mostly_stored_in(llama, tmp_path) -> None:
     for kind, dtype in ((Kind.F32, torch.float32), (Kind.F16, torch.float16)):
         model = load_model(write_gguf(llama, tmp_path / "model.gguf", packed(kind)), device="cpu")
