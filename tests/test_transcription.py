@@ -288,6 +288,23 @@ def test_generate_takes_a_sound_and_the_decoders_beginning(models) -> None:
         llm.generate([{"multi_modal_data": [samples]}])
 
 
+def test_an_interrupt_in_the_encoder_harms_no_other_request(tmp_path, monkeypatch) -> None:
+    _, llm = pair(tmp_path)
+    params = SamplingParams(temperature=0, max_tokens=6)
+    (expected,) = llm.generate([sound(0.5, 1)], params)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    _, llm = pair(tmp_path)
+    stream = llm.stream(sound(0.5, 1), params)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(llm.engine.runner, "encode", interrupted)
+        llm.generate([sound(0.5, 2)], params)
+    assert [token for piece in stream for token in piece.token_ids] == expected.outputs[0].token_ids
+    assert llm.engine.scheduler.pool.num_free == 400
+
+
 def test_a_trace_shows_where_the_text_looks_into_the_sound(models) -> None:
     published, llm = models["whisper"]
     samples = sound(0.4, 1)

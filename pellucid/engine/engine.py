@@ -190,7 +190,14 @@ class Engine:
         pieces = [piece_of(share) for share in plan.shares]
         batch = build_batch(pieces, self.config.block_size, plan.copies, plan.memories)
         self._recorder.planned(plan)
-        logits_RV = self.runner.run(batch, with_adapters(batch, wrap))
+        try:
+            logits_RV = self.runner.run(batch, with_adapters(batch, wrap))
+        except BaseException:
+            # whoever goes on (a caller interrupts one of several requests) must not find memories half filled
+            for share in plan.shares:
+                if share.sample.memory in plan.memories:
+                    self.scheduler.preempt(share.sample)
+            raise
         self._recorder.ran()
         for memory in plan.memories:
             memory.keep()
