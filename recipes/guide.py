@@ -17,16 +17,18 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from pellucid.kernels import torch_ops
 from pellucid.models import hub
 from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_model
 from pellucid.models.registry import read_config
-from pellucid.training import Batch, Documents, NextToken, TrainConfig, initialise, publish, train
-from recipes.guide_corpus import BOS, END, EOS, Piece, Writer, plain, read_facts
+from pellucid.training import Documents, TrainConfig, initialise, publish, train
+from recipes.guide_corpus import BOS, END, EOS, Marked, Piece, Writer, plain, read_facts
 from recipes.guide_exam import FILES, questions
+from recipes.guide_pronouns import Lessons, TextAndPronouns
 
 CONTEXT = 512
+PRONOUNS = 0.4
+"""The share of a step's tokens that are sentences with pronouns."""
 SPECIAL = [EOS, BOS, END, "<|user|>", "<|assistant|>", "<|system|>"]
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -56,6 +58,20 @@ def documents(count: int, seed: int) -> list[list[Piece]]:
     """So many documents of the guide's text, without a question of the examination."""
     never = frozenset(plain(question) for file in FILES for question, _ in questions(file))
     return list(islice(Writer(read_facts(), random.Random(seed), never).documents(), count))
+
+
+def lessons(
+    tokenizer: Tokenizer, texts: list[list[Piece]], lines: list[list[Marked]], tokens: int, seed: int
+) -> Lessons:
+    """Documents and sentences with pronouns, of so many tokens a step in all."""
+    pronouns = int(tokens * PRONOUNS)
+    weights = [[(text, weight) for text, weight, _ in line] for line in lines]
+    marks = [[(text, float(mark)) for text, _, mark in line] for line in lines]
+    return Lessons(
+        Documents(*encode(tokenizer, texts), tokens - pronouns, seed),
+        Documents(*encode(tokenizer, weights), pronouns, seed),
+        Documents(*encode(tokenizer, marks), pronouns, seed),
+    )
 
 
 def train_tokenizer(texts: list[str], vocab_size: int) -> Tokenizer:
@@ -122,6 +138,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--tokens", type=int, default=2500, help="tokens a step")
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--average", type=float, default=0.998, help="the decay of the weights' average")
     parser.add_argument("--vocab", type=int, default=2560)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -134,11 +151,10 @@ def main() -> None:
     if not tokenizer_path.exists():
         train_tokenizer([p for text in texts[:40_000] for p, _ in text], args.vocab).save(str(tokenizer_path))
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
-    ids, weights, starts = encode(tokenizer, texts[1000:])
-    held = encode(tokenizer, texts[:1000])
-    source = Documents(ids, weights, starts, args.tokens, args.seed)
-    held_out = Documents(*held, 8000, 0)
-    batches: list[Batch] = [held_out.parts(step, 1)[0] for step in range(4)]
+    lines = list(islice(Writer(read_facts(), random.Random(args.seed)).sentences(), 60_000))
+    source = lessons(tokenizer, texts[1000:], lines[1000:], args.tokens, args.seed)
+    held_out = lessons(tokenizer, texts[:1000], lines[:1000], 8000, 0)
+    batches = [lesson for step in range(2) for lesson in held_out.parts(step, 1)]
     fields = SHAPE | {"vocab_size": tokenizer.get_vocab_size()}
     family, config = read_config(fields)
     model = family.build(config)
@@ -146,16 +162,18 @@ def main() -> None:
     initialise(model, seed=args.seed)
     if args.start:
         model.load_state_dict(load_model(args.start, dtype="float32", device="cpu").state_dict())
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(ids):,} tokens of text")
+    print(
+        f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(source.text.ids):,} tokens of text"
+    )
 
     def save(step: int) -> None:
         publish(target, model, family, fields)
         save_text(target, tokenizer)
 
     plan = TrainConfig(
-        steps=args.steps, lr=args.lr, average=0.998, save_every=100, evaluate_every=200, seed=args.seed
+        steps=args.steps, lr=args.lr, average=args.average, save_every=100, evaluate_every=200, seed=args.seed
     )
-    train(model, source, NextToken(torch_ops), plan, args.folder, held_out=batches, on_evaluation=save)
+    train(model, source, TextAndPronouns(model), plan, args.folder, held_out=batches, on_evaluation=save)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """The guide model's text: hand-written facts, and many ways to ask for each.
 
 `guide_text/*.txt` hold the facts. `[name; other name; plural name+]` begins a topic, and its lines `what:`,
-`why:`, `how:`, `ex:` are the answers. `? question | in other words | ...` with a line `= answer` is a
-question of its own (`= @name` and `= @name.why` give a topic's answer), `(names | names)` with `= answer` a
-comparison. Here they become conversations: a
-question is put in one of many forms, politely or curtly, in lower case, with a slip of the finger, alone or
-after others.
+`why:`, `how:`, `ex:` are the answers. `? question | in other words | ...`, on one or several lines, with a
+line `= answer` is a question of its own (`= @name` and `= @name.why` give a topic's answer), and
+`(names | names)` with `= answer` a comparison. Here they become conversations: a question is put in one of
+many forms, politely or curtly, in lower case, with a slip of the finger, alone or after others.
 
 A document is a list of pieces `(text, weight)`; the weight says how much predicting that piece counts.
 """
@@ -17,9 +16,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recipes import guide_phrases as phrases
-from recipes.guide_sentences import SIMPLE, agreement, pronoun
+from recipes.guide_sentences import (
+    ANIMAL_AND_THING,
+    ANIMALS,
+    FEELINGS,
+    SIMPLE,
+    TWO_ANIMALS,
+    agreement,
+    pronoun,
+)
 
 Piece = tuple[str, float]
+Marked = tuple[str, float, int]
+"""A piece of a sentence with a pronoun: its weight, and whether it looks or is what should be looked at."""
+LOOKS, RIGHT = 1, 2
 TEXT = Path(__file__).parent / "guide_text"
 BOS, END, EOS = "<|begin|>", "<|end|>", "<|endoftext|>"
 UNFORESEEABLE = 0.03
@@ -27,6 +37,7 @@ UNFORESEEABLE = 0.03
 UNKNOWN = "I do not know that. I am a small model that only knows about transformers."
 NO_SUMS = "I cannot calculate. I am a small model that only knows about transformers."
 NO_MORE = "That is all I know about it."
+MOSTLY_ANIMALS = (*TWO_ANIMALS * 2, *ANIMAL_AND_THING)
 
 
 @dataclass
@@ -60,7 +71,8 @@ def read_facts() -> Facts:
             if line.startswith("["):
                 facts.topics.append(Topic(names(line.strip("[]"))))
             elif line.startswith("?"):
-                pending = [part.strip() for part in line[1:].split(" | ")]
+                forms = [part.strip() for part in line[1:].split(" | ")]
+                pending = [*pending, *forms] if isinstance(pending, list) else forms
             elif line.startswith("("):
                 left, right = line.strip("()").split("|")
                 pending = ([n for n, _ in names(left)], [n for n, _ in names(right)])
@@ -70,6 +82,7 @@ def read_facts() -> Facts:
                     facts.compared.append((*pending, answer))
                 else:
                     facts.asked.append((pending, answer))
+                pending = []
             elif line and not line.startswith("#"):
                 aspect, _, answer = line.partition(": ")
                 facts.topics[-1].answers[aspect] = answer
@@ -98,13 +111,19 @@ class Writer:
         """`never`: plain questions that must not be written, those of the examination."""
         self.facts, self.rng, self.never = facts, rng, never
         self.weights = [2.0 if any(n in phrases.CENTRAL for n, _ in t.names) else 1.0 for t in facts.topics]
+        self.ways = [len(forms) for forms, _ in facts.asked]
 
     def documents(self) -> Iterator[list[Piece]]:
         """Documents without end."""
-        kinds = [self.conversation, self.simple, self.pronoun, self.agreement, self.statement]
+        kinds = [self.conversation, self.simple, self.agreement, self.statement]
         while True:
-            (kind,) = self.rng.choices(kinds, [62, 10, 16, 4, 8])
+            (kind,) = self.rng.choices(kinds, [78, 8, 4, 10])
             yield kind()
+
+    def sentences(self) -> Iterator[list[Marked]]:
+        """Sentences with pronouns without end: all that counts is which noun "it" stands for."""
+        while True:
+            yield self.pronoun()
 
     # -- questions ------------------------------------------------------------------------------------
 
@@ -116,9 +135,9 @@ class Writer:
                 return text
 
     def about(self, topic: Topic, aspect: str) -> str:
-        name, plural = self.rng.choices(topic.names, [3.0] + [1.0] * (len(topic.names) - 1))[0]
+        name, plural = self.rng.choices(topic.names, [2.0] + [1.0] * (len(topic.names) - 1))[0]
         forms = phrases.FORMS[aspect]
-        if aspect != "ex" and self.rng.random() < 0.4:
+        if aspect != "ex" and self.rng.random() < 0.55:
             forms = [self.composed(aspect)]
         return self.ask(
             forms,
@@ -128,12 +147,15 @@ class Writer:
             be="are" if plural else "is",
             do="do" if plural else "does",
             s="" if plural else "s",
+            they="they" if plural else "it",
+            them="them" if plural else "it",
+            their="their" if plural else "its",
         )
 
     def composed(self, aspect: str) -> str:
         """A form put together from an opening, a verb and what is wanted."""
         rng = self.rng
-        if rng.random() < 0.4:
+        if rng.random() < 0.55:
             return rng.choice(phrases.WITHOUT[aspect])
         opening, verb = rng.choice(phrases.OPENINGS), rng.choice(phrases.VERBS)
         end = "?" if opening.split()[0] in ("Could", "Can", "Would", "Will") else "."
@@ -188,20 +210,20 @@ class Writer:
     def turns(self) -> list[tuple[str, str]]:
         """A question and its answer, perhaps with questions that lean on it."""
         rng = self.rng
-        (kind,) = rng.choices(["topic", "asked", "compared", "unknown", "pronoun"], [50, 30, 6, 10, 4])
+        (kind,) = rng.choices(["topic", "asked", "compared", "unknown"], [40, 44, 7, 9])
         if kind == "asked":
-            forms, answer = rng.choice(self.facts.asked)
+            ((forms, answer),) = rng.choices(self.facts.asked, self.ways)
             return [(self.ask([form.replace("{", "{{").replace("}", "}}") for form in forms]), answer)]
         if kind == "compared":
             left, right, answer = rng.choice(self.facts.compared)
             a, b = rng.choice(left), rng.choice(right)
             if rng.random() < 0.5:
                 a, b = b, a
-            return [(self.ask(phrases.COMPARE, a=a, b=b), answer)]
+            return [
+                (self.ask(phrases.COMPARE, a=a, b=b, A=a[0].upper() + a[1:], B=b[0].upper() + b[1:]), answer)
+            ]
         if kind == "unknown":
             return [self.unknown()]
-        if kind == "pronoun":
-            return [self.who()]
         return self.about_topic()
 
     def about_topic(self) -> list[tuple[str, str]]:
@@ -244,10 +266,6 @@ class Writer:
         """A word that does not exist."""
         return "".join(self.rng.choice(phrases.SYLLABLES) for _ in range(self.rng.randint(2, 3)))
 
-    def who(self) -> tuple[str, str]:
-        sentence, right, _, reason = pronoun(self.rng)
-        return f"{sentence} Who {reason}?", f"The {right}."
-
     # -- documents ------------------------------------------------------------------------------------
 
     def conversation(self) -> list[Piece]:
@@ -266,16 +284,19 @@ class Writer:
         at = 0 if self.rng.random() < 0.1 else self.rng.randrange(len(SIMPLE))
         return [(BOS, 0.0), (SIMPLE[at] + EOS, 1.0)]
 
-    def pronoun(self) -> list[Piece]:
-        sentence, right, _, reason = pronoun(self.rng)
-        start, it, rest = sentence.partition(" because it")
-        pieces: list[Piece] = [(BOS, 0.0)]
-        if self.rng.random() < 0.4:
-            return [*pieces, ("<|user|>", 0.0), (start + it, UNFORESEEABLE), (f"{rest} Who {reason}?", 1.0),
-                    (f"{END}<|assistant|>", 0.0), (f"The {right}.{END}", 1.0)]  # fmt: skip
-        if self.rng.random() < 0.4:
-            rest += f" The {right} {reason}."
-        return [*pieces, (start + it, UNFORESEEABLE), (rest + EOS, 1.0)]
+    def pronoun(self) -> list[Marked]:
+        """What only one of the two animals does, or a question for it."""
+        sentence = pronoun(self.rng, kinds=MOSTLY_ANIMALS)
+        start, _, _ = sentence.text.partition(" because it")
+        before, right, after = start.partition(f" {sentence.right}")
+        pieces: list[Marked] = [(before, 0.0, 0), (right, 0.0, RIGHT), (f"{after} because", 0.0, 0),
+                                (" it", 0.0, LOOKS)]  # fmt: skip
+        if self.rng.random() < 0.5:
+            return [(BOS, 0.0, 0), *pieces, (f" {ANIMALS[sentence.right]}.{EOS}", 1.0, 0)]
+        reason = f"was {self.rng.choice(FEELINGS)}"
+        return [(BOS, 0.0, 0), ("<|user|>", 0.0, 0), *pieces, (f" {reason}. Who {reason}?", 0.0, 0),
+                (f"{END}<|assistant|>", 0.0, 0), ("The", 1.0, LOOKS),
+                (f" {sentence.right}.{END}", 1.0, 0)]  # fmt: skip
 
     def agreement(self) -> list[Piece]:
         return [(BOS, 0.0), (agreement(self.rng)[0] + EOS, 1.0)]

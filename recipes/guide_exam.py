@@ -53,10 +53,9 @@ def pronoun_score(llm: LLM) -> float:
     """The share of "Who was tired?" answered rightly, on pairs of nouns training never had together."""
     rng = random.Random(1)
     drawn = [pronoun(rng, test=True) for _ in range(PRONOUN_SENTENCES)]
-    found = answers(llm, [f"{sentence} Who {reason}?" for sentence, _, _, reason in drawn])
-    return sum(text == f"The {right}." for text, (_, right, _, _) in zip(found, drawn, strict=True)) / len(
-        drawn
-    )
+    found = answers(llm, [f"{sentence.text} Who {sentence.reason}?" for sentence in drawn])
+    right = sum(text == f"The {sentence.right}." for text, sentence in zip(found, drawn, strict=True))
+    return right / len(drawn)
 
 
 def examine(llm: LLM, file: str) -> int:

@@ -3,8 +3,9 @@
     python -m recipes.guide_heads pellucid/guide
 
 Heads are chosen on 100 sentences and scored on 500 others, with pairs of nouns that training never had
-together; in half of them the right noun is the first, in half the nearest. A head is knocked out by making
-its output zero. Letters: T tokens, H heads, K head size.
+together. Each pair of nouns comes twice, in exchanged places and with the same right noun, so that in half of
+the sentences it is the first and in half the nearest. A head is knocked out by making its output zero.
+Letters: T tokens, H heads, K head size.
 """
 
 import random
@@ -21,7 +22,7 @@ from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_model
 from pellucid.text import Tokenizer
-from recipes.guide_sentences import agreement, pronoun
+from recipes.guide_sentences import ANIMAL_AND_THING, TWO_ANIMALS, Pronoun, agreement, exchanged
 
 CHOSEN_ON, SCORED_ON, RANDOM_HEADS = 100, 500, 5
 Head = tuple[int, int]
@@ -71,14 +72,20 @@ def place(pieces: list[str], word: str) -> int:
     raise AssertionError(f"{word!r} is not in {pieces}")
 
 
-def pronoun_cases(tokenizer: Tokenizer, count: int, seed: int) -> list[Case]:
+def sentences(kinds: tuple[int, int], count: int, seed: int) -> list[Pronoun]:
+    """Pairs of sentences with the same two nouns in exchanged places."""
     rng = random.Random(seed)
+    return [sentence for _ in range(count // 2) for sentence in exchanged(rng, kinds)]
+
+
+def pronoun_cases(tokenizer: Tokenizer, drawn: list[Pronoun]) -> list[Case]:
+    """Where "it" should look in each sentence."""
     cases = []
-    for _ in range(count):
-        sentence, right, other, _ = pronoun(rng, test=True)
-        ids = tokenizer.encode(sentence)
+    for sentence in drawn:
+        ids = tokenizer.encode(sentence.text)
         pieces = [tokenizer.decode([i]) for i in ids]
-        cases.append(Case(ids, place(pieces, "it"), place(pieces, right), place(pieces, other)))
+        right, other = place(pieces, sentence.right), place(pieces, sentence.other)
+        cases.append(Case(ids, place(pieces, "it"), right, other))
     return cases
 
 
@@ -104,22 +111,20 @@ def shares(model: Decoder, cases: list[Case]) -> dict[Head, float]:
 
 
 @torch.inference_mode()
-def who_score(model: Decoder, tokenizer: Tokenizer, count: int, seed: int, silent: set[Head]) -> float:
-    """The share of "Who was tired?" answered with the right one of the two nouns' names, greedily."""
-    rng = random.Random(seed)
+def who_score(model: Decoder, tokenizer: Tokenizer, drawn: list[Pronoun], silent: set[Head]) -> float:
+    """The share of "Who was tired?" where the right one of the two nouns is the likelier answer."""
     right = 0
-    for _ in range(count):
-        sentence, noun, other, reason = pronoun(rng, test=True)
-        asked = f"<|begin|><|user|>{sentence} Who {reason}?<|end|><|assistant|>The"
+    for sentence in drawn:
+        asked = f"<|begin|><|user|>{sentence.text} Who {sentence.reason}?<|end|><|assistant|>The"
         start = tokenizer.encode(asked, add_special_tokens=False)
         scores = []
-        for name in (noun, other):
+        for name in (sentence.right, sentence.other):
             tail = tokenizer.encode(f" {name}.", add_special_tokens=False)
             ids = torch.tensor(start + tail)
             logp = model(ids, Watched(len(ids), silent)).log_softmax(-1)
             scores.append(sum(logp[len(start) + i - 1, t].item() for i, t in enumerate(tail)))
         right += scores[0] > scores[1]
-    return right / count
+    return right / len(drawn)
 
 
 def agreement_cases(tokenizer: Tokenizer, count: int, seed: int) -> list[Case]:
@@ -135,24 +140,30 @@ def agreement_cases(tokenizer: Tokenizer, count: int, seed: int) -> list[Case]:
     return cases
 
 
+def report(model: Decoder, tokenizer: Tokenizer, kinds: tuple[int, int], seed: int) -> None:
+    """The head for "it" in such sentences, and what "Who was tired?" loses without it and without others."""
+    chosen_on = shares(model, pronoun_cases(tokenizer, sentences(kinds, CHOSEN_ON, seed)))
+    best = max(chosen_on, key=lambda head: chosen_on[head])
+    drawn = sentences(kinds, SCORED_ON, seed + 1)
+    cases = pronoun_cases(tokenizer, drawn)
+    first = sum(case.right < case.other for case in cases) / len(cases)
+    print(f"  the first noun is right in {first:.1%}, the nearest in {1 - first:.1%}")
+    scored = shares(model, cases)[best]
+    print(f"  head {best[0]}.{best[1]} looks from 'it' to the right noun in {scored:.1%} of {len(cases)}")
+    print(f"  'Who was tired?': {who_score(model, tokenizer, drawn, set()):.1%} right")
+    print(f"    without head {best[0]}.{best[1]}: {who_score(model, tokenizer, drawn, {best}):.1%}")
+    others = [head for head in heads(model) if head != best]
+    for head in random.Random(4).sample(others, RANDOM_HEADS):
+        print(f"    without head {head[0]}.{head[1]}: {who_score(model, tokenizer, drawn, {head}):.1%}")
+
+
 def main() -> None:
     model, tokenizer = load_model(sys.argv[1]), open_checkpoint(sys.argv[1]).tokenizer()
     assert isinstance(model, Decoder)
-    chosen_on = shares(model, pronoun_cases(tokenizer, CHOSEN_ON, seed=1))
-    best = max(chosen_on, key=lambda head: chosen_on[head])
-    cases = pronoun_cases(tokenizer, SCORED_ON, seed=2)
-    first = sum(case.right < case.other for case in cases) / len(cases)
-    scored = shares(model, cases)[best]
-    print(
-        f"head {best[0]}.{best[1]} looks from 'it' to the right noun in {scored:.1%} of {SCORED_ON} sentences"
-    )
-    print(f"the first noun is right in {first:.1%}, the nearest in {1 - first:.1%}")
-    whole = who_score(model, tokenizer, 200, 3, set())
-    without = who_score(model, tokenizer, 200, 3, {best})
-    print(f"'Who was tired?': {whole:.1%} right; without that head {without:.1%}")
-    others = [head for head in heads(model) if head != best]
-    for head in random.Random(4).sample(others, RANDOM_HEADS):
-        print(f"  without head {head[0]}.{head[1]}: {who_score(model, tokenizer, 200, 3, {head}):.1%}")
+    print("two animals (The cat chased the dog / The dog helped the cat):")
+    report(model, tokenizer, TWO_ANIMALS, seed=1)
+    print("an animal and a thing (The cat sat on the mat / The mat lay under the cat):")
+    report(model, tokenizer, ANIMAL_AND_THING, seed=3)
     chosen_on = shares(model, agreement_cases(tokenizer, CHOSEN_ON, seed=5))
     best = max(chosen_on, key=lambda head: chosen_on[head])
     scored = shares(model, agreement_cases(tokenizer, SCORED_ON, seed=6))[best]

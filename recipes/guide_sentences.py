@@ -6,6 +6,7 @@ the two is alive. So neither the nearest noun nor the first one is a good guess.
 """
 
 import random
+from dataclasses import dataclass
 from hashlib import sha1
 
 SIMPLE = """The cat sat on the mat.
@@ -85,6 +86,15 @@ ON_THING = ["sat on", "lay on", "slept on", "rested on", "stayed on"]
 UNDER_ANIMAL = ["lay under", "was under", "stood under", "was kept under", "stayed under"]
 
 
+ADJECTIVES = ["small", "big", "brown", "white", "black", "grey", "fat", "thin", "quick", "slow"]
+BEFORE = ["One day", "At night", "In the morning", "Yesterday", "In summer", "Again", "Once"]
+AFTER = ["in the garden", "in the field", "near the river", "behind the house", "all day", "for an hour",
+         "in the rain", "on Sunday"]  # fmt: skip
+TWO_ANIMALS, ANIMAL_AND_THING = (0, 1), (2, 3)
+"""Kinds of pronoun sentences: in the first of each pair the first noun is the right one, in the second the
+nearest. Between two animals only the verb tells; else also which of the two is alive."""
+
+
 def held_out(a: str, b: str) -> bool:
     """Noun pairs that training never shows together, in either order: one in five."""
     return int(sha1("-".join(sorted((a, b))).encode()).hexdigest(), 16) % 5 == 0
@@ -98,25 +108,53 @@ def pair(rng: random.Random, first: list[str], second: list[str], test: bool) ->
             return a, b
 
 
-def pronoun(rng: random.Random, test: bool = False) -> tuple[str, str, str, str]:
-    """A sentence, the noun "it" stands for, the other noun, and what is said of "it"."""
-    animals = list(ANIMALS)
-    kind = rng.randrange(4)
-    if kind < 2:
-        a, b = pair(rng, animals, animals, test)
-        verb = rng.choice(SUBJECT_VERBS if kind == 0 else OBJECT_VERBS)
-        right, other, start = (
-            (a, b, f"The {a} {verb} the {b}") if kind == 0 else (b, a, f"The {a} {verb} the {b}")
-        )
-    else:
-        right, other = pair(rng, animals, THINGS, test)
-        start = (
-            f"The {right} {rng.choice(ON_THING)} the {other}"
-            if kind == 2
-            else f"The {other} {rng.choice(UNDER_ANIMAL)} the {right}"
-        )
+@dataclass(frozen=True)
+class Pronoun:
+    """A sentence, the noun its "it" stands for, the other noun, and what is said of "it"."""
+
+    text: str
+    right: str
+    other: str
+    reason: str
+
+
+def pronoun(
+    rng: random.Random, test: bool = False, kinds: tuple[int, ...] = (*TWO_ANIMALS, *ANIMAL_AND_THING)
+) -> Pronoun:
+    """A sentence of one of the kinds."""
+    kind = rng.choice(kinds)
+    right, other = nouns(rng, kind, test)
     reason = f"was {rng.choice(FEELINGS)}" if test or rng.random() < 0.5 else ANIMALS[right]
-    return f"{start} because it {reason}.", right, other, reason
+    return written(rng, kind, right, other, reason, plain=test)
+
+
+def exchanged(rng: random.Random, kinds: tuple[int, int]) -> tuple[Pronoun, Pronoun]:
+    """Two sentences for testing: the same two nouns in exchanged places, "it" being the same one in both."""
+    right, other = nouns(rng, kinds[0], test=True)
+    reason = f"was {rng.choice(FEELINGS)}"
+    return written(rng, kinds[0], right, other, reason), written(rng, kinds[1], right, other, reason)
+
+
+def nouns(rng: random.Random, kind: int, test: bool) -> tuple[str, str]:
+    """The right noun and the other one."""
+    return pair(rng, list(ANIMALS), list(ANIMALS) if kind in TWO_ANIMALS else THINGS, test)
+
+
+def written(
+    rng: random.Random, kind: int, right: str, other: str, reason: str, plain: bool = True
+) -> Pronoun:
+    """The sentence of a kind with these nouns; unless plain, other words may move them to other places."""
+    verb = rng.choice((SUBJECT_VERBS, OBJECT_VERBS, ON_THING, UNDER_ANIMAL)[kind])
+    first, second = (right, other) if kind in (TWO_ANIMALS[0], ANIMAL_AND_THING[0]) else (other, right)
+    if plain or rng.random() < 0.3:
+        return Pronoun(f"The {first} {verb} the {second} because it {reason}.", right, other, reason)
+
+    def perhaps(words: list[str]) -> str:
+        return rng.choice(words) + " " if rng.random() < 0.35 else ""
+
+    text = f"{perhaps(BEFORE)}the {perhaps(ADJECTIVES)}{first} {verb} the {perhaps(ADJECTIVES)}{second} "
+    text += f"{perhaps(AFTER)}because it {reason}."
+    return Pronoun(text[0].upper() + text[1:], right, other, reason)
 
 
 def agreement(rng: random.Random, test: bool = False) -> tuple[str, str, bool]:

@@ -8,7 +8,18 @@ import pytest
 
 from recipes.guide_corpus import Writer, plain, read_facts
 from recipes.guide_exam import FILES, passes, questions
-from recipes.guide_sentences import ANIMALS, SIMPLE, THINGS, agreement, held_out, many, pronoun
+from recipes.guide_sentences import (
+    ANIMAL_AND_THING,
+    ANIMALS,
+    SIMPLE,
+    THINGS,
+    TWO_ANIMALS,
+    agreement,
+    exchanged,
+    held_out,
+    many,
+    pronoun,
+)
 
 NEVER = frozenset(plain(question) for file in FILES for question, _ in questions(file))
 
@@ -43,6 +54,15 @@ def test_every_topic_says_what_it_is_in_whole_sentences():
             assert answer.endswith((".", '"')) and len(answer.split()) <= 60, answer
 
 
+def test_no_question_has_two_answers():
+    asked = read_facts().asked
+    assert len(asked) > 700 and sum(len(forms) for forms, _ in asked) > 5000
+    answers = {}
+    for forms, answer in asked:
+        for form in forms:
+            assert answers.setdefault(plain(form), answer) == answer, form
+
+
 def test_only_what_the_model_should_say_counts_fully():
     for document in written(300):
         text = "".join(piece for piece, _ in document)
@@ -57,18 +77,32 @@ def test_neither_the_first_nor_the_nearest_noun_is_a_good_guess():
     rng = random.Random(0)
     first = 0
     for _ in range(1000):
-        sentence, right, other, _ = pronoun(rng)
-        first += re.search(rf"\b{right}\b", sentence).start() < re.search(rf"\b{other}\b", sentence).start()
+        sentence = pronoun(rng)
+        first += place(sentence.text, sentence.right) < place(sentence.text, sentence.other)
     assert 450 < first < 550
+
+
+def place(sentence, noun):
+    return re.search(rf"\b{noun}\b", sentence).start()
+
+
+@pytest.mark.parametrize("kinds", [TWO_ANIMALS, ANIMAL_AND_THING])
+def test_the_same_two_nouns_stand_in_exchanged_places(kinds):
+    rng = random.Random(0)
+    for _ in range(200):
+        one, two = exchanged(rng, kinds)
+        assert (one.right, one.other, one.reason) == (two.right, two.other, two.reason)
+        assert place(one.text, one.right) < place(one.text, one.other)
+        assert place(two.text, two.right) > place(two.text, two.other)
+        assert held_out(one.right, one.other) or {one.right, one.other} == {"cat", "mat"}
 
 
 def test_pairs_of_nouns_for_testing_never_stand_together_in_training():
     rng = random.Random(0)
     for _ in range(2000):
-        _, right, other, _ = pronoun(rng)
-        assert not held_out(right, other) and {right, other} != {"cat", "mat"}
-        _, right, other, _ = pronoun(rng, test=True)
-        assert held_out(right, other) or {right, other} == {"cat", "mat"}
+        seen, unseen = pronoun(rng), pronoun(rng, test=True)
+        assert not held_out(seen.right, seen.other) and {seen.right, seen.other} != {"cat", "mat"}
+        assert held_out(unseen.right, unseen.other) or {unseen.right, unseen.other} == {"cat", "mat"}
 
 
 def test_half_the_verbs_agree_against_the_nearer_noun():
