@@ -19,7 +19,8 @@ from pellucid.audio.wav import DamagedWav, read_wav
 from pellucid.errors import RequestError
 
 Samples = NDArray[Any] | Tensor | Sequence[float]
-"""Floats from -1 to 1, or whole numbers as a WAV file has them, in one axis, or two with the channels."""
+"""Floats from -1 to 1, or whole numbers of a WAV file's types (8, 16 or 32 bits), in one axis, or two with
+the channels."""
 Sound = str | os.PathLike[str] | bytes | Samples | tuple[Samples, int] | Mapping[str, Any]
 """A file's path, a file's bytes, or samples: alone where they have the model's rate, as `(samples, rate)`, or
 as `{"array": samples, "sampling_rate": rate}`."""
@@ -147,13 +148,15 @@ def _from_array(samples: Any, what: str) -> NDArray[Any]:
             f"{what}: a {type(samples).__name__} of {array.dtype} and shape {list(array.shape)} was given; a "
             "sound is a file's path, its bytes, or one or two axes of numbers"
         )
-    if array.dtype.kind == "u":
-        array = (
-            (array.astype(np.float32) - 128) / 128 if array.dtype == np.uint8 else array.astype(np.float32)
+    if array.dtype == np.uint8:
+        array = (array.astype(np.float32) - 128) / 128
+    elif array.dtype in (np.int8, np.int16, np.int32):
+        array = array / 2.0 ** (8 * array.dtype.itemsize - 1)
+    elif array.dtype.kind != "f":
+        raise RequestError(
+            f"{what}: whole numbers of {array.dtype} do not say how loud the loudest is; give floats from -1 "
+            "to 1, or an array of uint8, int8, int16 or int32"
         )
-    elif array.dtype.kind == "i":
-        scale = 2.0 ** (8 * array.dtype.itemsize - 1) if array.dtype.itemsize <= 4 else 1.0
-        array = array / scale
     if array.ndim == 1:
         return array[:, None]
     return array.T if array.shape[0] < array.shape[1] else array

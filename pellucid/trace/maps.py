@@ -63,3 +63,10 @@ def check(what: str, value: int, count: int) -> None:
     """Raises RequestError for a number that is not from 0 to `count - 1`."""
     if not 0 <= value < count:
         raise RequestError(f"there is no {what} {value}; this trace has 0 to {count - 1}")
+
+
+def at_most(top: int, count: int) -> int:
+    """How many of the likeliest there can be. Raises RequestError for fewer than one."""
+    if top < 1:
+        raise RequestError(f"top is {top}; ask for the likeliest one, or several")
+    return min(top, count)

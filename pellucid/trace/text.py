@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pellucid.models.decoder import Decoder
 from pellucid.models.encoder_decoder import EncoderDecoder
-from pellucid.trace.maps import AttentionMaps
+from pellucid.trace.maps import AttentionMaps, at_most
 from pellucid.trace.record import Record
 from pellucid.trace.stack import StackTrace
 from pellucid.trace.trace import Head, Names, Trace, Viewer, probabilities
@@ -49,7 +49,7 @@ class TextTrace(Trace):
     def next_tokens(self, top: int = 5, rows: Sequence[int] | None = None) -> list[list[Candidate]]:
         """The whole model's likeliest next tokens at every position that was run, or at the given ones."""
         shares_RV = probabilities(self.logits(rows=rows))
-        best = shares_RV.topk(min(top, shares_RV.shape[-1]), dim=-1)
+        best = shares_RV.topk(at_most(top, shares_RV.shape[-1]), dim=-1)
         return [
             [Candidate(*each) for each in zip(ids, self._pieces(ids), shares, strict=True)]
             for ids, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)

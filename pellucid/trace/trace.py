@@ -12,7 +12,7 @@ from torch import Tensor
 from pellucid.errors import RequestError
 from pellucid.kernels import reference
 from pellucid.layers.context import Attends, DenseContext, ForwardContext
-from pellucid.trace.maps import check
+from pellucid.trace.maps import at_most, check
 from pellucid.trace.record import Record
 from pellucid.trace.stack import StackTrace
 
@@ -110,7 +110,7 @@ class Trace(StackTrace):
         ids, scores = [], []
         for layer in range(self.num_layers):
             scores_RV = head.scores(self.logits(layer, rows))
-            best = scores_RV.topk(min(top, scores_RV.shape[-1]), dim=-1)
+            best = scores_RV.topk(at_most(top, scores_RV.shape[-1]), dim=-1)
             ids.append(best.indices)
             scores.append(best.values)
         ids_LTN = torch.stack(ids)

@@ -146,6 +146,8 @@ def test_a_bad_file_is_one_clear_sentence(name, tmp_path) -> None:
         (None, "one or two axes"),
         (np.array([0.0, np.nan]), "sample 1 is no finite number"),
         (np.zeros(7 * 3600 * 1000, np.int8), "7.0 hours"),
+        ([0, 26866, -300], "int64 do not say how loud"),
+        (np.zeros(9, np.uint16), "uint16 do not say how loud"),
     ],
 )
 def test_what_is_no_sound_is_refused(given, message) -> None:

@@ -84,6 +84,9 @@ def test_logit_lens_ends_in_the_models_own_logits(pair) -> None:
     torch.testing.assert_close(trace.logit_lens(rows=[4]).ids_LTN[:, 0], trace.logit_lens().ids_LTN[:, 4])
     lens = trace.logit_lens(top=3)
     assert len(trace.next_tokens(top=1000)[0]) == 128, "as many as there are"
+    for ask in (trace.next_tokens, trace.logit_lens):
+        with pytest.raises(RequestError, match="top is 0"):
+            ask(top=0)
     assert lens.ids_LTN.shape == (2, len(IDS), 3)
     assert torch.equal(lens.ids_LTN[-1, :, 0], ours.logits(IDS).argmax(-1))
 
