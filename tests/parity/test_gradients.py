@@ -40,7 +40,9 @@ def test_gradients_are_equal(name, tmp_path) -> None:
         found = parameters[target.parameter].grad[target.start : target.stop]
         if target.transform is not None and found.dim() == 2:
             found = target.transform(found)
-        torch.testing.assert_close(found, expected.grad, rtol=1e-3, atol=1e-5)
+        # a gradient is a sum whose terms cancel: one much smaller than its tensor's largest is known less exactly
+        atol = 1e-4 * float(expected.grad.abs().max())
+        torch.testing.assert_close(found, expected.grad, rtol=0, atol=atol)
         compared += 1
     assert compared > 10
 
