@@ -3,7 +3,8 @@
     python -m recipes.guide_exam pellucid/guide
 
 The files say what each answer must contain. `guide_exam.txt` was looked at while the text was made;
-`guide_exam_final.txt` is for the finished model. A rubric of words can be fooled, so the answers are printed
+`guide_exam_final.txt` is for the finished model; `guide_exam_unseen.txt` was written by another author, who
+had not read the training questions. A rubric of words can be fooled, so the answers are printed
 to be read.
 """
 
@@ -18,7 +19,7 @@ from recipes.guide_sentences import pronoun
 PRONOUN_SENTENCES = 500
 
 
-FILES = ("guide_exam.txt", "guide_exam_final.txt")
+FILES = ("guide_exam.txt", "guide_exam_final.txt", "guide_exam_unseen.txt")
 
 
 def questions(file: str) -> list[tuple[str, list[str]]]:
