@@ -88,7 +88,7 @@ def _layer_kinds(published: PublishedConfig) -> list[str]:
     layers = published.size("num_hidden_layers", 22)
     every = published.size("global_attn_every_n_layers", 3)
     kinds = published.get("layer_types", list, [NEAR if i % every else FULL for i in range(layers)])
-    if len(kinds) != layers or not set(kinds) <= {FULL, NEAR}:
+    if len(kinds) != layers or any(kind not in (FULL, NEAR) for kind in kinds):
         raise ConfigError(f"{published.where}: `layer_types` must be {layers} entries of {FULL} or {NEAR}")
     return kinds
 

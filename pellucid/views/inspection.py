@@ -44,7 +44,8 @@ def show_inspection(shown: Inspection, console: Console) -> None:
 def show_catalog(entries: Sequence[Entry], available: int, console: Console) -> None:
     """Print the models one a line, and what would not open after them."""
     table = Table(box=None, pad_edge=False)
-    for column in ("model", "family", "parameters", "where"):
+    table.add_column("model", no_wrap=True, overflow="fold")  # a name cut short opens nothing
+    for column in ("family", "parameters", "where"):
         table.add_column(column)
     for column in ("bfloat16", "int8", "int4"):
         table.add_column(column, justify="right")

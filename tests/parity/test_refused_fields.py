@@ -121,3 +121,9 @@ def test_a_layer_type_needs_its_window() -> None:
     types = ["sliding_attention", "full_attention"]
     with pytest.raises(ConfigError, match="sliding_window"):
         read_config(fields_of("qwen2", layer_types=types, use_sliding_window=False))
+
+
+@pytest.mark.parametrize("types", [[[], 0], ["chunked_attention"] * 22, ["full_attention"]])
+def test_modernberts_layer_types_are_as_many_known_words_as_layers(types) -> None:
+    with pytest.raises(ConfigError, match="`layer_types` must be 22 entries"):
+        read_config({"model_type": "modernbert", "layer_types": types})
