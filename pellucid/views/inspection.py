@@ -43,10 +43,11 @@ def show_inspection(shown: Inspection, console: Console) -> None:
 
 def show_catalog(entries: Sequence[Entry], available: int, console: Console) -> None:
     """Print the models one a line, and what would not open after them."""
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True, overflow="fold")  # a name cut short opens nothing
-    for column in ("family", "parameters", "where"):
-        table.add_column(column)
+    table.add_column("family")
+    table.add_column("numbers", justify="right")
+    table.add_column("where")
     for column in ("bfloat16", "int8", "int4"):
         table.add_column(column, justify="right")
     for entry in entries:
@@ -56,7 +57,7 @@ def show_catalog(entries: Sequence[Entry], available: int, console: Console) -> 
             Text(human_bytes(entry.memory[kind]), style="" if entry.memory[kind] < available else "red")
             for kind in ("bfloat16", "int8", "int4")
         ]
-        count = f"{entry.num_parameters:,}"
+        count = f"{entry.num_parameters / 1e6:,.1f} M"
         table.add_row(entry.name, entry.model_type, count, entry.kind, *sizes)
     console.print(table)
     for entry in entries:
