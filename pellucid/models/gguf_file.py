@@ -111,6 +111,8 @@ class _Reader:
             raise WeightsError(f"{what} has {num_dims} dimensions; at most {MAX_DIMS} are allowed")
         # the innermost comes first in the file
         shape = tuple(self._number("Q") for _ in range(num_dims))[::-1]
+        if not all(shape):
+            raise WeightsError(f"{what} has shape {list(shape)}, and so no numbers; the file is damaged")
         kind, offset = self._number("I"), self._number("Q")
         encoding = ENCODINGS.get(kind)
         if encoding is None:

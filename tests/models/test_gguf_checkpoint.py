@@ -94,6 +94,15 @@ def test_packed_weights_stay_packed_and_stand_for_the_same_numbers(llama, tmp_pa
             assert torch.equal(unpack(weight), right)
 
 
+def test_rows_that_are_no_heads_are_said_by_their_shape(llama, tmp_path) -> None:
+    def cut(name: str, values: np.ndarray) -> tuple[np.ndarray, Kind]:
+        return (values[:30] if name == "blk.1.attn_q.weight" else values), Kind.F32
+
+    path = write_gguf(llama, tmp_path / "m.gguf", cut)
+    with pytest.raises(WeightsError, match=r"'blk\.1\.attn_q\.weight' has shape \[30, 256\]"):
+        load_model(path, device="cpu")
+
+
 def test_a_packed_vector_opens(llama, tmp_path) -> None:
     def pack(name: str, values: np.ndarray) -> tuple[np.ndarray, Kind]:
         kind = Kind.Q8_0 if values.ndim == 1 else Kind.F32

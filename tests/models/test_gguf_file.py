@@ -101,6 +101,7 @@ DAMAGED = {
     "text that is none": (header(num_values=1, values=text(b"k") + struct.pack("<I", 8) + text(b"\xff\xfe")), "'k' is no UTF-8"),
     "alignment 0": (header(num_values=1, values=text(b"general.alignment") + struct.pack("<II", 4, 0)), "general.alignment"),
     "too many dimensions": (header(num_tensors=1, tensors=tensor(1, 1, 1, 1, 1)), "some.weight"),
+    "no numbers": (header(num_tensors=1, tensors=tensor(2**61, 0)), "has shape \\[0, 2305843009213693952\\]"),
     "an unknown packing": (header(num_tensors=1, tensors=tensor(32, kind=20)), "packed as IQ4_NL"),
     "half a block": (header(num_tensors=1, tensors=tensor(33, 2, kind=2)), "multiples of 32"),
     "a tensor beyond the end": (header(num_tensors=1, tensors=tensor(1000)), "truncated.*'some.weight'"),
