@@ -20,6 +20,8 @@ LAYER_TYPES = {"full_attention": False, "sliding_attention": True}
 class Heads:
     """Query heads, KV heads, and how large each is."""
 
+    where: str
+    """The config that says so, for errors."""
     count: int
     kv_count: int
     dim: int
@@ -27,7 +29,14 @@ class Heads:
     def spec(
         self, *, scale: float | None = None, window: int | None = None, soft_cap: float | None = None
     ) -> AttentionSpec:
-        """Causal attention by these heads; scores are scaled by 1/√dim where nothing else is said."""
+        """Causal attention by these heads; scores are scaled by 1/√dim where nothing else is said.
+
+        Raises ConfigError for a window in which a token does not even see itself.
+        """
+        if window is not None and window < 1:
+            raise ConfigError(
+                f"{self.where}: `sliding_window` is {window}; it must be 1 or more, or null for none"
+            )
         return AttentionSpec(
             num_heads=self.count,
             num_kv_heads=self.kv_count,
@@ -46,7 +55,7 @@ def read_heads(
     hidden size / heads."""
     count, kv_count = published.heads("num_attention_heads", "num_key_value_heads", kv_heads)
     dim = published.head_dim(published.size("hidden_size"), count, head_dim)
-    return Heads(count=count, kv_count=kv_count, dim=dim)
+    return Heads(where=published.where, count=count, kv_count=kv_count, dim=dim)
 
 
 def read_rms_norm(published: PublishedConfig, eps: float) -> NormConfig:

@@ -96,6 +96,7 @@ ARITHMETIC: dict[str, tuple[object, ...]] = {
 
 # No model is nearly as large; what is written down larger is damage, and would only run out of memory.
 LARGEST = 2**24
+LARGEST_INT = 2**62
 FARTHEST = 1e30
 MOST = (
     ("layer", 1024),
@@ -235,4 +236,6 @@ class PublishedConfig:
             return float(value)  # type: ignore[return-value]  # kind is float here
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise ConfigError(f"{self.where}: `{name}` is {value!r}; it must be of type {kind.__name__}")
+        if kind is int and not -LARGEST_INT < value < LARGEST_INT:  # type: ignore[operator]  # an int here
+            raise ConfigError(f"{self.where}: `{name}` is {value!r}; no machine counts so far")
         return value

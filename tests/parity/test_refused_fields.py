@@ -127,3 +127,11 @@ def test_a_layer_type_needs_its_window() -> None:
 def test_modernberts_layer_types_are_as_many_known_words_as_layers(types) -> None:
     with pytest.raises(ConfigError, match="`layer_types` must be 22 entries"):
         read_config({"model_type": "modernbert", "layer_types": types})
+
+
+@pytest.mark.parametrize("model_type", ["mistral", "phi3", "gemma2", "qwen2"])
+@pytest.mark.parametrize("window", [0, -4, 10**30])
+def test_a_window_sees_something_and_is_a_number_that_machines_have(model_type, window) -> None:
+    fields = fields_of(model_type, sliding_window=window, use_sliding_window=True, max_window_layers=0)
+    with pytest.raises(ConfigError, match=r"config\.json: `sliding_window` is"):
+        read_config({name: value for name, value in fields.items() if name != "layer_types"})
