@@ -147,12 +147,12 @@ class PublishedConfig:
             raise ConfigError(f"{self.where}: `{name}` is missing; a {self.model_type} config must have it")
         return value
 
-    def size(self, name: str, default: int | None = None) -> int:
-        """A positive whole number."""
+    def size(self, name: str, default: int | None = None, *, least: int = 1) -> int:
+        """A whole number of at least `least`."""
         value = self.need(name, int) if default is None else self.get(name, int, default)
         most = next((limit for word, limit in MOST if word in name), LARGEST)
-        if not 1 <= value <= most:
-            raise ConfigError(f"{self.where}: `{name}` is {value}; it must be from 1 to {most}")
+        if not least <= value <= most:
+            raise ConfigError(f"{self.where}: `{name}` is {value}; it must be from {least} to {most}")
         return value
 
     def within(self, name: str, low: float, high: float, default: float | None = None) -> float:

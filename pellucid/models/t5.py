@@ -26,6 +26,9 @@ def read_config(published: PublishedConfig) -> EncoderDecoderConfig:
     tied = published.get("tie_word_embeddings", bool, True)
     tied = published.get("scale_decoder_outputs", bool, tied)
     feed_forward = _read_feed_forward(published)
+    # half of the encoder's buckets look ahead, and half of those that look back hold one distance each
+    buckets = published.size("relative_attention_num_buckets", 32, least=4)
+    farthest = published.size("relative_attention_max_distance", 128, least=buckets // 2 + 1)
 
     def attention(*, causal: bool, biased: bool) -> AttentionConfig:
         heads = published.size("num_heads", 8)
@@ -34,8 +37,8 @@ def read_config(published: PublishedConfig) -> EncoderDecoderConfig:
         )
         bias = DistanceBiasConfig(
             num_heads=heads,
-            num_buckets=published.size("relative_attention_num_buckets", 32),
-            max_distance=published.size("relative_attention_max_distance", 128),
+            num_buckets=buckets,
+            max_distance=farthest,
             bidirectional=not causal,
         )
         return AttentionConfig(spec=spec, distance_bias=bias if biased else None)

@@ -135,3 +135,10 @@ def test_a_window_sees_something_and_is_a_number_that_machines_have(model_type, 
     fields = fields_of(model_type, sliding_window=window, use_sliding_window=True, max_window_layers=0)
     with pytest.raises(ConfigError, match=r"config\.json: `sliding_window` is"):
         read_config({name: value for name, value in fields.items() if name != "layer_types"})
+
+
+@pytest.mark.parametrize(("buckets", "farthest", "named"), [(3, 128, "num_buckets"), (32, 16, "max_distance")])
+def test_t5s_buckets_reach_beyond_the_distances_that_have_one_each(buckets, farthest, named) -> None:
+    fields = {"relative_attention_num_buckets": buckets, "relative_attention_max_distance": farthest}
+    with pytest.raises(ConfigError, match=f"`relative_attention_{named}` is"):
+        read_config({"model_type": "t5", **fields})
