@@ -11,7 +11,7 @@ BEGIN, END = "<!-- tree -->", "<!-- end of tree -->"
 ORDER = [
     "errors", "device", "report", "cost", "text", "images", "audio", "kernels", "layers", "models", "cache", "sampling",
     "outputs", "engine", "limits", "lora", "prompts", "answer", "tasks", "trace", "driver", "transcription", "writer", "views", "tracing", "llm",
-    "text_to_text", "demo", "bench", "server", "training", "bundled", "cli_tasks", "cli",
+    "text_to_text", "demo", "bench", "server", "training", "bundled", "cli",
 ]  # fmt: skip
 FOLDERS = ["pellucid", "recipes", "benchmarks", "tests"]
 

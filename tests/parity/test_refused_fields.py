@@ -137,7 +137,9 @@ def test_a_window_sees_something_and_is_a_number_that_machines_have(model_type, 
         read_config({name: value for name, value in fields.items() if name != "layer_types"})
 
 
-@pytest.mark.parametrize(("buckets", "farthest", "named"), [(3, 128, "num_buckets"), (32, 16, "max_distance")])
+@pytest.mark.parametrize(
+    ("buckets", "farthest", "named"), [(3, 128, "num_buckets"), (32, 16, "max_distance")]
+)
 def test_t5s_buckets_reach_beyond_the_distances_that_have_one_each(buckets, farthest, named) -> None:
     fields = {"relative_attention_num_buckets": buckets, "relative_attention_max_distance": farthest}
     with pytest.raises(ConfigError, match=f"`relative_attention_{named}` is"):

@@ -1,13 +1,13 @@
-"""Commands to understand and to rewrite: `pellucid embed | classify | fill | translate | summarize |
+"""Commands that understand or rewrite: `pellucid embed | classify | fill | translate | summarize |
 transcribe`."""
 
 import dataclasses
-import json
 import sys
 from typing import Annotated
 
 import typer
 
+from pellucid.cli.options import Inputs, Json, Model, print_json
 from pellucid.errors import RequestError
 from pellucid.llm import LLM
 from pellucid.tasks.outputs import ClassificationRequestOutput
@@ -15,16 +15,12 @@ from pellucid.text_to_text import BUNDLED as BUNDLED_TRANSLATOR
 from pellucid.text_to_text import summarize as write_summary
 from pellucid.text_to_text import translate as write_translation
 
-Model = Annotated[str, typer.Option("--model", "-m", help="Bundled name, local folder or hub id.")]
-Inputs = Annotated[list[str] | None, typer.Argument(help="One or more; without, lines of standard input.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-
 
 def embed(model: Model, texts: Inputs = None, as_json: Json = False) -> None:
     """Turn texts into vectors; for several, show how near each is to the first."""
     outputs = LLM(model).embed(given(texts))
     if as_json:
-        show_json([dataclasses.asdict(output) for output in outputs])
+        print_json([dataclasses.asdict(output) for output in outputs])
         return
     first = outputs[0].outputs.embedding
     for output in outputs:
@@ -36,7 +32,7 @@ def classify(model: Model, inputs: Inputs = None, as_json: Json = False) -> None
     """Name the class of texts, of their tokens, or of picture files, as the model was published for."""
     outputs = LLM(model).classify(given(inputs))
     if as_json:
-        show_json([dataclasses.asdict(output) for output in outputs])
+        print_json([dataclasses.asdict(output) for output in outputs])
         return
     for output in outputs:
         if isinstance(output, ClassificationRequestOutput):
@@ -55,7 +51,7 @@ def fill(
     """Find the likeliest words for the masks of a text."""
     masks = LLM(model).fill_mask(text, top_k)
     if as_json:
-        show_json([dataclasses.asdict(mask) for mask in masks])
+        print_json([dataclasses.asdict(mask) for mask in masks])
         return
     for mask in masks:
         for word in mask.words:
@@ -92,7 +88,7 @@ def transcribe(
     task = "translate" if translate else None
     heard = LLM(model).transcribe(sounds, language=language, task=task, timestamps=timestamps)
     if as_json:
-        show_json(
+        print_json(
             [{"file": file, **dataclasses.asdict(one)} for file, one in zip(sounds, heard, strict=True)]
         )
         return
@@ -104,9 +100,6 @@ def transcribe(
                 print(f"[{clock(part.start)} - {clock(part.end)}] {part.text}")
         else:
             print(one.text)
-
-
-COMMANDS = (embed, classify, fill, translate, summarize, transcribe)
 
 
 def given(arguments: list[str] | None) -> list[str]:
@@ -134,12 +127,7 @@ def clock(seconds: float) -> str:
 def show_texts(texts: list[str], as_json: bool) -> None:
     """A line a text, or a JSON list."""
     if as_json:
-        show_json(texts)
+        print_json(texts)
         return
     for text in texts:
         print(text)
-
-
-def show_json(value: object) -> None:
-    """One JSON document on standard output."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))

@@ -9,7 +9,7 @@ from tasks.encoder_folders import make_folder
 from typer.testing import CliRunner
 
 from pellucid.cli import app
-from pellucid.cli_tasks import clock
+from pellucid.cli.tasks import clock
 
 
 def pellucid(*arguments, stdin: str = "") -> str:
