@@ -6,6 +6,7 @@ Letters: N samples, C channels.
 import io
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def _from_bytes(data: bytes, what: str) -> tuple[NDArray[Any], int]:
     if not data:
         raise RequestError(f"{what}: is empty")
     try:
-        found = read_wav(data)
+        found = read_wav(data, partial(_check_shape, what))
     except DamagedWav as error:
         raise RequestError(f"{what}: is a damaged WAV file: {error}; get it again") from error
     return found if found is not None else _with_soundfile(data, what)

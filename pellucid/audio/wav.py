@@ -5,6 +5,7 @@ Letters: N samples, C channels.
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ UNTOLD = 0x7FFF0000
 """A size from here on, or none, means that the writer did not know: the sound goes on to the file's end."""
 
 Samples = NDArray[np.float32]
+Check = Callable[[int, int, int], None]
 
 
 class DamagedWav(ValueError):
@@ -37,10 +39,10 @@ class WavFormat:
         return (self.tag, self.bits) in {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64)}
 
 
-def read_wav(data: bytes) -> tuple[Samples, int] | None:
+def read_wav(data: bytes, check: Check) -> tuple[Samples, int] | None:
     """The samples `[N, C]`, whole numbers scaled to -1 to 1, and their rate; None for what is no such WAV.
 
-    Raises DamagedWav.
+    `check(N, C, rate)` may refuse a recording before it is unpacked. Raises DamagedWav.
     """
     if len(data) < 12 or data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return None
@@ -56,7 +58,11 @@ def read_wav(data: bytes) -> tuple[Samples, int] | None:
         if name == b"data":
             if found is None:
                 raise DamagedWav("its samples come before it says what they are")
-            return _read_samples(data, at, size, found), found.rate
+            size = _size_there(data, at, size)
+            frame = found.channels * found.bits // 8
+            check(size // frame, found.channels, found.rate)
+            values = np.frombuffer(data, np.uint8, count=size // frame * frame, offset=at)
+            return _numbers(values, found).reshape(-1, found.channels), found.rate
         at += size + size % 2
     raise DamagedWav("it ends before its samples begin")
 
@@ -73,14 +79,22 @@ def _read_format(chunk: bytes) -> WavFormat:
     return found
 
 
-def _read_samples(data: bytes, at: int, size: int, found: WavFormat) -> Samples:
+def _size_there(data: bytes, at: int, size: int) -> int:
+    """How many bytes of sound there are from `at`, where `size` of them are told."""
     there = len(data) - at
-    if size > there and size < UNTOLD:
+    if size >= UNTOLD or (not size and not _is_chunks(data, at)):
+        return there
+    if size > there:
         raise DamagedWav(f"it says that it has {size:,} bytes of sound, and {there:,} are there")
-    size = there if not size or size >= UNTOLD else size
-    frame = found.channels * found.bits // 8
-    values = np.frombuffer(data, np.uint8, count=size // frame * frame, offset=at)
-    return _numbers(values, found).reshape(-1, found.channels)
+    return size
+
+
+def _is_chunks(data: bytes, at: int) -> bool:
+    """Whether what stands from `at` to the end are chunks, and no sound."""
+    while at + 8 <= len(data) and data[at : at + 4].decode("latin-1").isprintable():
+        at += 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+        at += at % 2
+    return at in (len(data), len(data) + 1)  # the last one's padding may be missing
 
 
 def _numbers(values: NDArray[np.uint8], found: WavFormat) -> Samples:

@@ -105,6 +105,8 @@ BROKEN = {
     "a header alone": (wav(PCM)[:20], "does not say what its samples are|ends before"),
     "cut short": (wav(PCM)[:-100], "1,600 bytes of sound, and 1,500 are there"),
     "no samples": (wav(b""), "holds no samples"),
+    "no samples, and words about them": (wav(b"", size=0) + b"LIST\x03\x00\x00\x00abc", "holds no samples"),
+    "a working day": (wav(bytes(7 * 3600 * 1000), rate=1000, bits=8), "7.0 hours"),
     "not a number": (wav(NAN, tag=3, bits=32), "sample 0 is no finite number"),
     "infinite": (wav(np.full(80, np.inf, "<f8").tobytes(), tag=3, bits=64), "no finite number"),
     "no channels": (wav(PCM, channels=0), "0 channels"),
