@@ -83,6 +83,7 @@ class Writer:
             max_num_seqs=options.max_num_seqs or MAX_NUM_SEQS,
             max_num_batched_tokens=options.max_num_batched_tokens
             or MAX_NUM_BATCHED_TOKENS.get(device.type, MOST_BATCHED_TOKENS),
+            max_waiting=None,  # whoever calls waits for all of theirs anyway
             enable_prefix_caching=options.enable_prefix_caching,
             use_cache=options.use_cache,
             speculation=read_speculative_config(options.speculative_config, partial(load_draft, body)),

@@ -94,6 +94,11 @@ def test_each_prompt_may_have_its_own_parameters(llm) -> None:
         llm.generate(PROMPTS, params[:2])
 
 
+def test_more_prompts_than_a_servers_queue_holds(llm) -> None:
+    outputs = llm.generate([[7]] * 4200, SamplingParams(temperature=0, max_tokens=1), use_tqdm=False)
+    assert len({tuple(output.outputs[0].token_ids) for output in outputs}) == 1 and len(outputs) == 4200
+
+
 def test_streamed_pieces_are_the_generated_text(llm) -> None:
     pieces = list(llm.stream(PROMPTS[0], GREEDY))
     (whole,) = llm.generate(PROMPTS[0], GREEDY)

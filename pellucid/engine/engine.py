@@ -73,7 +73,7 @@ class Engine:
         max_num_seqs: int = 64,
         max_num_batched_tokens: int = 128,
         max_model_len: int | None = None,
-        max_waiting: int = 4096,
+        max_waiting: int | None = 4096,
         enable_prefix_caching: bool = True,
         use_cache: bool = True,
         kv_dtype: torch.dtype | None = None,
@@ -83,8 +83,10 @@ class Engine:
     ) -> None:
         """`num_blocks` and `max_model_len` are by default what memory and the model can hold; `cache_size`
         says what came of it. `max_num_batched_tokens` is the budget of one step, raised where it could not
-        hold a token of each sample and one more. With `use_cache=False` every step computes every token
-        anew, to show what the cache is for. Raises OutOfMemoryError where not even one request fits.
+        hold a token of each sample and one more. Beyond `max_waiting` a request is told to come again, which
+        is for those who serve strangers; None lets any number wait. With `use_cache=False` every step
+        computes every token anew, to show what the cache is for. Raises OutOfMemoryError where not even one
+        request fits.
         """
         guessing = speculation or NoSpeculation()
         models = (model, *guessing.models)
@@ -155,7 +157,7 @@ class Engine:
         """Accept a request. Raises RequestError for one that can never be served, QueueFullError for now."""
         if self._kind_of(request.id) is not None:
             raise RequestError(f"request id {request.id!r} is running already: give each request its own")
-        if len(self.scheduler.waiting) >= self.max_waiting:
+        if self.max_waiting is not None and len(self.scheduler.waiting) >= self.max_waiting:
             raise QueueFullError(
                 f"{len(self.scheduler.waiting)} requests are waiting, which is all that may (max_waiting): "
                 "try again later"
