@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.kernels.dropout import kept
 from pellucid.kernels.packing import unpack, unpack_rows
 from pellucid.kernels.reference import ACTIVATIONS, activation
 from pellucid.kernels.spec import (
@@ -100,10 +101,8 @@ def attention(
 ) -> Tensor:
     """Each packed sequence attends to its own keys; those of equal lengths go together, and where causality
     hides what is appended, those of nearly equal lengths too."""
-    dtype = q_THK.dtype
-    if dtype == torch.bfloat16 and q_THK.requires_grad and q_THK.device.type == "cpu":
-        # torch's backward of it takes 2.6 times as long in bfloat16 as in float32
-        q_THK, k_TGK, v_TGK = q_THK.float(), k_TGK.float(), v_TGK.float()
+    # on a CPU torch's fused backward takes 2 to 8 times as long in bfloat16 as the plain products do
+    slow = q_THK.dtype == torch.bfloat16 and q_THK.requires_grad and q_THK.device.type == "cpu"
     plan = _dense_plan(segments, spec.causal, q_THK.device)
     moved = plan.back_T is not None
     q_XHK = q_THK[plan.queries_X] if moved else q_THK
@@ -116,7 +115,7 @@ def attention(
         q_nHQK = q.view(n, Q, -1, spec.head_dim).transpose(1, 2)
         k_nGLK = k.view(n, L, -1, spec.head_dim).transpose(1, 2)
         v_nGLK = v.view(n, L, -1, spec.head_dim).transpose(1, 2)
-        fused = not dropout and spec.soft_cap is None
+        fused = not dropout and spec.soft_cap is None and not (slow and L <= _SHORT)
         triangle = spec.causal and Q > 1
         by_name = fused and Q == L and spec.window is None and bias_HE is None
         mask = None
@@ -133,7 +132,7 @@ def attention(
             out_nHQK = _attend_openly(q_nHQK, k_nGLK, v_nGLK, spec, mask, dropout, generator)
         outs.append(out_nHQK.transpose(1, 2).flatten(0, 1))
     out_XHK = torch.cat(outs) if len(outs) > 1 else outs[0]
-    return (out_XHK if plan.back_T is None else out_XHK[plan.back_T]).to(dtype)
+    return out_XHK if plan.back_T is None else out_XHK[plan.back_T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +177,8 @@ def _dense_plan(segments: Segments, causal: bool, device: torch.device) -> _Dens
 
 _ROUND = 32
 """Lengths are rounded up to a multiple of this to make groups fewer."""
+_SHORT = 512
+"""Up to so many keys the scores of all queries may lie open in memory."""
 
 
 def _rows(starts: Sequence[int], members: Sequence[int], length: int, device: torch.device) -> Tensor:
@@ -215,9 +216,9 @@ def _attend_openly(
     dropout: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Attention in the open, for what SDPA does not offer: soft caps, and dropout from a generator."""
+    """Attention in the open, where SDPA is slow or does not offer it: soft caps, dropout from a generator."""
     R = q_nHQK.shape[1] // k_nGLK.shape[1]
-    k_nHLK, v_nHLK = k_nGLK.repeat_interleave(R, dim=1), v_nGLK.repeat_interleave(R, dim=1)
+    k_nHLK, v_nHLK = (x if R == 1 else x.repeat_interleave(R, dim=1) for x in (k_nGLK, v_nGLK))
     scores_nHQL = (q_nHQK @ k_nHLK.transpose(-1, -2)).float() * spec.scale
     if spec.soft_cap is not None:
         scores_nHQL = spec.soft_cap * torch.tanh(scores_nHQL / spec.soft_cap)
@@ -225,8 +226,7 @@ def _attend_openly(
         scores_nHQL = scores_nHQL + mask.float()
     pattern_nHQL = torch.softmax(scores_nHQL, dim=-1)
     if dropout:
-        drawn = torch.rand(pattern_nHQL.shape, generator=generator, device=pattern_nHQL.device)
-        pattern_nHQL = pattern_nHQL * (drawn >= dropout) / (1 - dropout)
+        pattern_nHQL = pattern_nHQL * kept(pattern_nHQL, dropout, generator)
     return pattern_nHQL.to(v_nHLK.dtype) @ v_nHLK
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.kernels import AttentionSpec, Kernels, Segments
+from pellucid.kernels.dropout import kept
 
 Value = TypeVar("Value")
 
@@ -137,8 +138,7 @@ class DenseContext:
     def dropout(self, x: Tensor) -> Tensor:
         if not self._dropout:
             return x
-        keep = torch.empty_like(x).bernoulli_(1 - self._dropout, generator=self._generator)
-        return x * keep.div_(1 - self._dropout)
+        return x * kept(x, self._dropout, self._generator)
 
     def output_rows(self, x_TD: Tensor) -> Tensor:
         return x_TD

@@ -159,6 +159,24 @@ def test_gradients_are_the_references(name):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("lengths", [(5, 5, 5), (5, 9, 2), (600, 3)], ids=str)
+@pytest.mark.parametrize("name", ["multi-head", "grouped", "window", "encoder"])
+def test_it_trains_in_bfloat16(name, lengths):
+    spec, starts = make_spec(name), tuple(sum(lengths[:i]) for i in range(len(lengths) + 1))
+    inputs = [
+        draw(starts[-1], h, 8).bfloat16() for h in (spec.num_heads, spec.num_kv_heads, spec.num_kv_heads)
+    ]
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        leaves = [x.to(dtype).requires_grad_() for x in inputs]
+        out = torch_ops.attention(*leaves, spec, Segments(starts, starts))
+        assert out.dtype == dtype
+        out.float().square().sum().backward()
+        gradients.append([x.grad.float() for x in leaves])
+    for got, expected in zip(*reversed(gradients), strict=True):
+        assert (got - expected).norm() < 0.02 * expected.norm()
+
+
 def test_dropout_is_seeded_and_keeps_the_mean():
     spec, segments = make_spec("grouped"), Segments((0, 6), (0, 6))
     q, k, v = draw(6, 6, 8), draw(6, 2, 8), draw(6, 2, 8)
