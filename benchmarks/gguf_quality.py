@@ -9,7 +9,7 @@ that serve (activations rounded to 8 bits where weights are), from the same file
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import gguf
@@ -17,17 +17,15 @@ import llama_cpp
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Kind
+from guide_quality import PIECE, SOURCE, Logits, compared, pieces
 from random_gguf import MakeTensor, Shape, Tensor, format_of, write
 from safetensors.numpy import load_file
-from torch.nn import functional
 
 import pellucid.bundled
 from pellucid import LLM
 from pellucid.layers.context import DenseContext
 
-SOURCE, GUIDE = "pellucid/guide", Path(pellucid.bundled.__path__[0]) / "guide"
-TEXT = Path(__file__).resolve().parent.parent / "recipes" / "guide_text"
-PIECE, PIECES = 256, 16
+GUIDE = Path(pellucid.bundled.__path__[0]) / "guide"
 FORMATS = {Kind.Q8_0: "int8", Kind.Q4_0: "int4"}
 PUBLISHED = {
     "token_embd": "model.embed_tokens",
@@ -42,8 +40,6 @@ PUBLISHED = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-Logits = Callable[[Sequence[int]], torch.Tensor]
-"""From a piece's ids to the logits `[T, V]` of every position."""
 
 
 def trained_tensors(weights: dict[str, np.ndarray], heads: int, kind: Kind) -> MakeTensor:
@@ -86,28 +82,6 @@ def llama_cpps(file: Path) -> Logits:
         return torch.from_numpy(llama.scores[: len(ids)].copy())
 
     return logits
-
-
-def pieces() -> list[list[int]]:
-    """The guide's text as ids."""
-    tokenizer = LLM(SOURCE, device="cpu").tokenizer
-    assert tokenizer is not None
-    text = "\n".join(file.read_text() for file in sorted(TEXT.glob("*.txt")))
-    ids = tokenizer.encode(text)
-    return [ids[at : at + PIECE] for at in range(0, PIECE * PIECES, PIECE)]
-
-
-def compared(
-    exact: Logits, rounded: Logits, of: Sequence[Sequence[int]]
-) -> tuple[float, float, float, float]:
-    """Perplexity before and after, mean KL divergence, share of positions whose likeliest token stays."""
-    before = torch.cat([exact(ids)[:-1] for ids in of]).log_softmax(-1)
-    after = torch.cat([rounded(ids)[:-1] for ids in of]).log_softmax(-1)
-    right = torch.tensor([token for ids in of for token in ids[1:]])
-    perplexities = [functional.nll_loss(x, right).exp().item() for x in (before, after)]
-    divergence = functional.kl_div(after, before, reduction="batchmean", log_target=True).item()
-    same = (before.argmax(-1) == after.argmax(-1)).float().mean().item()
-    return perplexities[0], perplexities[1], divergence, same
 
 
 def ways(folder: Path) -> Iterator[tuple[str, Logits]]:

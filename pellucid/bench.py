@@ -32,6 +32,8 @@ def bench(llm: LLM, prompt_tokens: int = 512, new_tokens: int = 64) -> Cost:
         backend=llm.backend.name,
         weights=llm.footprint.dtype,
         weight_bytes_per_token=llm.footprint.weight_bytes_per_token,
+        kv_cache=str(llm.engine.kv_dtype).removeprefix("torch."),
+        kv_bytes_per_token=llm.engine.kv_bytes_per_token,
         threads=torch.get_num_threads(),
         prompt_tokens=prompt_tokens,
         new_tokens=new_tokens,

@@ -12,6 +12,10 @@ class Cost:
     backend: str
     weights: str
     weight_bytes_per_token: int
+    kv_cache: str
+    """What keys and values are kept in."""
+    kv_bytes_per_token: int
+    """What those of one token take in all layers together."""
     threads: int
     prompt_tokens: int
     new_tokens: int

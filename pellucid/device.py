@@ -17,6 +17,13 @@ DTYPES = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
+CACHE_DTYPES = {
+    "auto": None,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "int8": torch.int8,
+}
 SHORT_NAMES = {
     "fp32": "float32",
     "bf16": "bfloat16",
@@ -45,6 +52,20 @@ def resolve_dtype(name: str | torch.dtype, published: str | None) -> torch.dtype
             )
         raise ConfigError(f"dtype {wanted!r}{hint}: allowed are auto, {', '.join(DTYPES)}")
     return DTYPES[wanted]
+
+
+def resolve_cache_dtype(name: str | torch.dtype) -> torch.dtype | None:
+    """What keys and values are to be kept in; "auto" is None: as precise as the weights.
+
+    Raises ConfigError for a name that is none of CACHE_DTYPES.
+    """
+    wanted = str(name).removeprefix("torch.")
+    wanted = SHORT_NAMES.get(wanted, wanted)
+    if wanted not in CACHE_DTYPES:
+        near = difflib.get_close_matches(wanted, CACHE_DTYPES, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ConfigError(f"kv_cache_dtype {str(name)!r}{hint}: allowed are {', '.join(CACHE_DTYPES)}")
+    return CACHE_DTYPES[wanted]
 
 
 def resolve_device(name: str | torch.device) -> torch.device:

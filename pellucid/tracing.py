@@ -1,10 +1,13 @@
 """Runs one input through whichever body there is, and keeps every number: what is behind `LLM.trace`."""
 
+from functools import partial
+
 import torch
 
 from pellucid.errors import RequestError
 from pellucid.images import Picture
 from pellucid.kernels import torch_ops
+from pellucid.kernels.kept import as_kept
 from pellucid.layers.context import ForwardContext
 from pellucid.models.decoder import Decoder
 from pellucid.models.encoder import Encoder
@@ -39,6 +42,9 @@ def trace_writing(
     model, read, record = writer.body, writer.reader.read(prompt), Record()
     answer = writer.driver.answer(read, params, record=record)
     writer.driver.run([answer])
+    for module in (*model.attentions, *(() if isinstance(model, Decoder) else model.cross_attentions)):
+        for part in "kv":  # attention saw what the cache keeps of them
+            record.edit(f"{module.name}.{part}", partial(as_kept, dtype=writer.engine.kv_dtype))
     token_ids = [*read.token_ids, *(answer.output.outputs[0].token_ids if keep_answer else [])]
     if isinstance(model, Decoder):
         return TextTrace(model, record, token_ids, len(read.token_ids), pieces, terminal.show_text)

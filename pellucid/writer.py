@@ -45,6 +45,7 @@ class EngineOptions:
     max_model_len: int | None
     block_size: int
     num_gpu_blocks_override: int | None
+    kv_cache_dtype: torch.dtype | None
     enable_prefix_caching: bool
     max_num_batched_tokens: int | None
     max_num_seqs: int | None
@@ -76,7 +77,7 @@ class Writer:
             body,
             kernels=self.backend.kernels,
             make_runner=EncoderDecoderRunner if encodes else self.backend.make_runner,
-            kv_dtype=self.backend.kv_dtype(body.lm_head.weight),
+            kv_dtype=options.kv_cache_dtype or self.backend.kv_dtype(body.lm_head.weight),
             block_size=options.block_size,
             num_blocks=options.num_gpu_blocks_override,
             max_model_len=options.max_model_len,

@@ -22,7 +22,9 @@ def test_it_prints_as_a_table_and_as_json():
     command = ["bench", "--prompt-tokens", "16", "--new-tokens", "4", "--device", "cpu"]
     table = CliRunner().invoke(app, command)
     assert table.exit_code == 0 and "tokens/s" in table.output and "One decoding step" in table.output
-    found = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    found = json.loads(CliRunner().invoke(app, [*command, "--kv-cache-dtype", "int8", "--json"]).stdout)
+    kept = LLM("pellucid/guide", device="cpu", kv_cache_dtype="int8").engine.kv_bytes_per_token
+    assert (found["kv_cache"], found["kv_bytes_per_token"]) == ("int8", kept)
     assert {
         "decode_rate",
         "prefill_rate",

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from small_checkpoint import write_checkpoint
 
 from pellucid import LLM, BeamSearchParams, RequestError, SamplingParams, TokenizerError
-from pellucid.errors import OutOfMemoryError
+from pellucid.errors import ConfigError, OutOfMemoryError
 
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
 PROMPTS = ["The cat sat on", "What is AI?", "attention tells each token", "世界 🙂"]
@@ -291,6 +291,22 @@ def test_a_traced_prompt_in_chunks_is_whole(folder) -> None:
     trace = llm.trace("The cat sat on the mat because it was tired.", max_tokens=4)
     expected_TV = llm.model.logits(trace.token_ids[:-1])
     torch.testing.assert_close(trace.logits(), expected_TV, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kept", ["int8", "bfloat16"])
+def test_a_trace_shows_the_keys_and_values_that_the_cache_kept(folder, llm, kept) -> None:
+    other = LLM(folder, device="cpu", kv_cache_dtype=kept)
+    assert other.engine.kv_bytes_per_token < 0.6 * llm.engine.kv_bytes_per_token
+    trace, exact = (model.trace(PROMPTS[0], max_tokens=6) for model in (other, llm))
+    assert all(trace.attention_error(layer) < 1e-5 for layer in range(trace.num_layers))
+    off = trace["blocks.0.attn.k"] - exact["blocks.0.attn.k"][: len(trace)]
+    assert 0 < off[:3].abs().max() < 0.01 * exact["blocks.0.attn.k"].abs().max()
+
+
+@pytest.mark.parametrize("name", ["fp8", "int4", "itn8", "", None, 8, torch.int16])
+def test_what_a_cache_cannot_keep_is_refused_before_anything_loads(name) -> None:
+    with pytest.raises(ConfigError, match=r"kv_cache_dtype .*allowed are auto, float32, .*int8"):
+        LLM("no/such/model", kv_cache_dtype=name)
 
 
 @pytest.mark.parametrize("prompt", ["", [], {"prompt_token_ids": [99999]}, "x" * 4000])

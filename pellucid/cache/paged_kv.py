@@ -21,7 +21,7 @@ class KVStyle:
         """What one block takes in all these layers together, as the kernels lay it out."""
         cpu = torch.device("cpu")
         of_one = [self.kernels.new_kv(1, self.block_size, spec, self.dtype, cpu) for spec in specs]
-        return sum(kv.k.nbytes + kv.v.nbytes for kv in of_one)
+        return sum(kv.nbytes for kv in of_one)
 
 
 class PagedKV:

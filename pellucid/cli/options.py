@@ -13,6 +13,9 @@ Model = Annotated[str, typer.Option("--model", "-m", help="Bundled name, local f
 MaxTokens = Annotated[int, typer.Option("--max-tokens", "-n", help="At most this many new tokens.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+KVCacheDtype = Annotated[
+    str, typer.Option(help="Keep keys and values in: auto, float32, bfloat16, float16 or int8.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Quantization = Annotated[str | None, typer.Option(help="Round the weights: int8, int4, or auto (what fits).")]
 Prompts = Annotated[list[str] | None, typer.Argument(help="One or more prompts; - reads standard input.")]

@@ -13,6 +13,7 @@ from pellucid.cli.options import (
     Device,
     Dtype,
     Json,
+    KVCacheDtype,
     MaxTokens,
     Model,
     Prompts,
@@ -33,12 +34,15 @@ def demo(
     prompt: Annotated[str, typer.Argument(help="What to ask.")] = QUESTION,
     max_tokens: Annotated[int, typer.Argument(help="At most this many new tokens.")] = 128,
     dtype: Dtype = "auto",
+    kv_cache_dtype: KVCacheDtype = "auto",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Ask a model, watch the answer being made, then read what happened and how fast."""
     console = Console(highlight=False, file=sys.stderr if as_json else sys.stdout)
-    report = run_demo(model, prompt, max_tokens, console=console, dtype=dtype, device=device)
+    report = run_demo(
+        model, prompt, max_tokens, console=console, dtype=dtype, kv_cache_dtype=kv_cache_dtype, device=device
+    )
     if as_json:
         print_json(report.as_dict())
 
@@ -57,6 +61,7 @@ def run(
     lora: Annotated[Path | None, typer.Option(help="The folder of a LoRA adapter to run with.")] = None,
     quantization: Quantization = None,
     dtype: Dtype = "auto",
+    kv_cache_dtype: KVCacheDtype = "auto",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -73,7 +78,7 @@ def run(
     }
     given = {name: value for name, value in given.items() if value is not None}
     SamplingParams(**given)  # a mistake in these is said before a large model loads
-    llm = LLM(model, dtype=dtype, device=device, quantization=quantization)
+    llm = LLM(model, dtype=dtype, kv_cache_dtype=kv_cache_dtype, device=device, quantization=quantization)
     params = llm.default_sampling_params(**given)
     adapter = LoRARequest(lora.resolve().name, 1, lora) if lora else None
     if len(texts) == 1 and not as_json:
@@ -95,10 +100,11 @@ def chat(
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     quantization: Quantization = None,
     dtype: Dtype = "auto",
+    kv_cache_dtype: KVCacheDtype = "auto",
     device: Device = "auto",
 ) -> None:
     """Talk with a model. It keeps its turns, and their keys and values stay in the cache."""
-    llm = LLM(model, dtype=dtype, device=device, quantization=quantization)
+    llm = LLM(model, dtype=dtype, kv_cache_dtype=kv_cache_dtype, device=device, quantization=quantization)
     given = {} if temperature is None else {"temperature": temperature}
     params = llm.default_sampling_params(max_tokens=max_tokens, **given)
     turns = [{"role": "system", "content": system}] if system else []

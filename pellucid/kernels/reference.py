@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.kernels.kept import round_heads
 from pellucid.kernels.packing import unpack, unpack_rows
 from pellucid.kernels.spec import (
     AttentionSpec,
@@ -166,22 +167,26 @@ def attention(
 def new_kv(
     num_blocks: int, block_size: int, spec: AttentionSpec, dtype: torch.dtype, device: torch.device
 ) -> KVBlocks:
-    """Room for keys and values, each `[B, G, S, K]`."""
+    """Room for keys and values, each `[B, G, S, K]`, and for the scales of int8, `[B, 2, G, S]`."""
     shape = (num_blocks, spec.num_kv_heads, block_size, spec.head_dim)
-    return KVBlocks(new_blocks(shape, dtype, device), new_blocks(shape, dtype, device), block_size)
+    k, v = (new_blocks(shape, dtype, device) for _ in range(2))
+    scales = new_blocks((num_blocks, 2, *shape[1:3]), torch.float32, device) if dtype is torch.int8 else None
+    return KVBlocks(k, v, block_size, scales)
 
 
 def store_kv(kv: KVBlocks, k_TGK: Tensor, v_TGK: Tensor, slots_T: Tensor) -> None:
     """Write token t's key and value to slot `slots_T[t]`, which is `block * S + offset`."""
     block_T, offset_T = slots_T // kv.block_size, slots_T % kv.block_size
-    kv.k[block_T, :, offset_T] = k_TGK.to(kv.k.dtype)
-    kv.v[block_T, :, offset_T] = v_TGK.to(kv.v.dtype)
+    for which, (place, x_TGK) in enumerate(((kv.k, k_TGK), (kv.v, v_TGK))):
+        if kv.scales is not None:
+            x_TGK, kv.scales[block_T, which, :, offset_T] = round_heads(x_TGK)
+        place[block_T, :, offset_T] = x_TGK.to(place.dtype)
 
 
 def copy_blocks(kv: KVBlocks, source_N: Tensor, target_N: Tensor) -> None:
     """Copy whole blocks, for copy-on-write."""
-    kv.k[target_N] = kv.k[source_N]
-    kv.v[target_N] = kv.v[source_N]
+    for blocks in kv.tensors:
+        blocks[target_N] = blocks[source_N]
 
 
 def paged_attention(
@@ -192,8 +197,10 @@ def paged_attention(
     starts = segments.query_starts_N1.tolist()
     for i, length in enumerate(segments.context_lens_N.tolist()):
         table_B = segments.block_tables_NB[i, : -(-length // kv.block_size)].clamp_min(0)
-        k_LGK = kv.k[table_B].transpose(1, 2).flatten(0, 1)[:length]
-        v_LGK = kv.v[table_B].transpose(1, 2).flatten(0, 1)[:length]
+        k_BGSK, v_BGSK = kv.k[table_B], kv.v[table_B]
+        if kv.scales is not None:
+            k_BGSK, v_BGSK = (x * kv.scales[table_B, i].unsqueeze(-1) for i, x in enumerate((k_BGSK, v_BGSK)))
+        k_LGK, v_LGK = (x.transpose(1, 2).flatten(0, 1)[:length] for x in (k_BGSK, v_BGSK))
         rows = slice(starts[i], starts[i + 1])
         out_THK[rows] = attend_one(q_THK[rows], k_LGK, v_LGK, spec, bias_HE)
     return out_THK

@@ -65,6 +65,18 @@ class KVBlocks:
     k: Tensor
     v: Tensor
     block_size: int
+    scales: Tensor | None = None
+    """float32, for int8 keys and values alone: one a key and one a value (see kept.py)."""
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that a block is made of."""
+        return (self.k, self.v) if self.scales is None else (self.k, self.v, self.scales)
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        return sum(tensor.nbytes for tensor in self.tensors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.kernels.dropout import kept
+from pellucid.kernels.kept import round_heads
 from pellucid.kernels.packing import unpack, unpack_rows
 from pellucid.kernels.reference import ACTIVATIONS, activation
 from pellucid.kernels.spec import (
@@ -236,21 +237,28 @@ def _attend_openly(
 def new_kv(
     num_blocks: int, block_size: int, spec: AttentionSpec, dtype: torch.dtype, device: torch.device
 ) -> KVBlocks:
-    """Room for keys and values, each `[B, S, G, K]`."""
+    """Room for keys and values, each `[B, S, G, K]`, and for the scales of int8, `[B, S, 2, G]`."""
     shape = (num_blocks, block_size, spec.num_kv_heads, spec.head_dim)
-    return KVBlocks(new_blocks(shape, dtype, device), new_blocks(shape, dtype, device), block_size)
+    k, v = (new_blocks(shape, dtype, device) for _ in range(2))
+    scales = (
+        new_blocks((*shape[:2], 2, spec.num_kv_heads), torch.float32, device) if dtype is torch.int8 else None
+    )
+    return KVBlocks(k, v, block_size, scales)
 
 
 def store_kv(kv: KVBlocks, k_TGK: Tensor, v_TGK: Tensor, slots_T: Tensor) -> None:
     """Write token t's key and value to slot `slots_T[t]`, which is `block * S + offset`."""
+    if kv.scales is not None:
+        (k_TGK, k_scale_TG), (v_TGK, v_scale_TG) = round_heads(k_TGK), round_heads(v_TGK)
+        kv.scales.flatten(0, 1).index_copy_(0, slots_T, torch.stack((k_scale_TG, v_scale_TG), dim=1))
     kv.k.flatten(0, 1).index_copy_(0, slots_T, k_TGK.to(kv.k.dtype))
     kv.v.flatten(0, 1).index_copy_(0, slots_T, v_TGK.to(kv.v.dtype))
 
 
 def copy_blocks(kv: KVBlocks, source_N: Tensor, target_N: Tensor) -> None:
     """Copy whole blocks, for copy-on-write."""
-    kv.k[target_N] = kv.k[source_N]
-    kv.v[target_N] = kv.v[source_N]
+    for blocks in kv.tensors:
+        blocks[target_N] = blocks[source_N]
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,11 +287,8 @@ def paged_attention(
         n, Q = group.rows_nQ.shape
         mask = _paged_mask(segments, number, group, kv.block_size, spec, bias_HE, q_THK.dtype)
         k_nGLK, v_nGLK = (
-            blocks.index_select(0, group.blocks_nB.flatten())
-            .view(n, -1, spec.num_kv_heads, spec.head_dim)
-            .transpose(1, 2)
-            .to(q_THK.dtype)
-            for blocks in (kv.k, kv.v)
+            x.view(n, -1, spec.num_kv_heads, spec.head_dim).transpose(1, 2).to(q_THK.dtype)
+            for x in _gather(kv, group.blocks_nB.flatten())
         )
         q_nQGRK = q_THK.index_select(0, group.rows_nQ.flatten()).view(n, Q, -1, R, spec.head_dim)
         q_nGqK = q_nQGRK.permute(0, 2, 3, 1, 4).reshape(n, -1, R * Q, spec.head_dim)
@@ -296,6 +301,15 @@ def paged_attention(
         )
         out_THK.index_copy_(0, group.rows_nQ.flatten(), out_nQHK)
     return out_THK
+
+
+def _gather(kv: KVBlocks, blocks_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values of these blocks, each `[B, S, G, K]`."""
+    k_BSGK, v_BSGK = (x.index_select(0, blocks_B) for x in (kv.k, kv.v))
+    if kv.scales is None:
+        return k_BSGK, v_BSGK
+    k_scale_BSG1, v_scale_BSG1 = kv.scales.index_select(0, blocks_B).unsqueeze(-1).unbind(2)
+    return k_BSGK * k_scale_BSG1, v_BSGK * v_scale_BSG1
 
 
 def _group(segments: PagedSegments, block_size: int, causal: bool) -> list[_Group]:

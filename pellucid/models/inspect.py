@@ -136,8 +136,10 @@ def kv_bytes_per_token(body: Body) -> dict[str, int]:
     """What one token's keys and values take in all layers together, by dtype."""
     if not isinstance(body, Decoder):
         return {}
-    numbers = sum(2 * module.spec.num_kv_heads * module.spec.head_dim for module in body.attentions)
-    return {name: numbers * dtype.itemsize for name, dtype in DTYPES.items()}
+    heads = [(2 * module.spec.num_kv_heads, module.spec.head_dim) for module in body.attentions]
+    numbers, scales = sum(count * size for count, size in heads), sum(count for count, _ in heads)
+    plain = {name: numbers * dtype.itemsize for name, dtype in DTYPES.items()}
+    return plain | {"int8": numbers + scales * torch.float32.itemsize}
 
 
 def _stored(checkpoint: Checkpoint, body: Body) -> tuple[list[StoredTensor], str | None]:

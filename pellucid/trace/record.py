@@ -36,6 +36,10 @@ class Record:
             chunks.append((at, last[: start - at]))
         chunks.append((start, rows.detach().to("cpu", copy=True)))
 
+    def edit(self, name: str, change: Callable[[Tensor], Tensor]) -> None:
+        """Put what `change` makes of them in the place of the rows kept under a name."""
+        self._chunks[name] = [(start, change(rows)) for start, rows in self._chunks[name]]
+
     def read(self, name: str) -> Tensor:
         """All rows of a name, `[T, ...]`, position 0 first."""
         return torch.cat([rows for _, rows in self._chunks[name]])

@@ -21,6 +21,7 @@ def show_cost(cost: Cost, console: Console) -> None:
         f"of the {human_bytes(cost.read_bandwidth)}/s this machine reads, at "
         f"{human_bytes(cost.weight_bytes_per_token)} of weights a token",
     )
+    rows.add_row("cache", human_bytes(cost.kv_bytes_per_token), f"a token, in {cost.kv_cache}")
     console.print(rows)
     console.print("\n[bold cyan]One decoding step[/bold cyan]")
     console.print(_step(cost))

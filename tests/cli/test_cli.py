@@ -62,6 +62,14 @@ def test_demo_tells_six_steps_with_this_runs_values(folder) -> None:
     assert "2 layers of 4 heads" in done.stdout and "tokens/s" in done.stdout
 
 
+def test_demo_with_keys_and_values_in_8_bits_counts_them(folder) -> None:
+    done = pellucid("demo", folder, "Who?", 4, "--kv-cache-dtype", "int8", "--device", "cpu", "--json")
+    assert done.returncode == 0
+    small, plain = (LLM(folder, device="cpu", kv_cache_dtype=kept).engine for kept in ("int8", "auto"))
+    told = json.loads(done.stdout)["kv_bytes_per_token"]
+    assert told == small.kv_bytes_per_token < 0.5 * plain.kv_bytes_per_token
+
+
 def test_demo_as_json_says_the_same_to_machines(folder) -> None:
     report = json.loads(pellucid("demo", folder, "What is AI?", 6, "--json").stdout)
     assert len(report["output_token_ids"]) == 6 and report["finish_reason"] == "length"
@@ -89,6 +97,7 @@ def test_see_shows_attention_lens_and_steps(folder) -> None:
         (["run", "-m", "FOLDER"], "there is no prompt"),
         (["run", "hi", "-m", "FOLDER", "--temperature", "-1"], "temperature=-1"),
         (["run", "hi", "-m", "FOLDER", "--dtype", "float31"], "did you mean 'float32'"),
+        (["run", "hi", "-m", "FOLDER", "--kv-cache-dtype", "int9"], "did you mean 'int8'"),
         (["run", "hi", "-m", "FOLDER", "--device", "tpu"], "this machine has"),
         (["run", "--file", "none.txt", "-m", "FOLDER"], "none.txt"),
         (["see", "a", "b", "-m", "FOLDER"], "one prompt at a time"),

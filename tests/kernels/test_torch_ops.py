@@ -57,8 +57,9 @@ def test_dense_attention(name, queries, keys, bias):
 
 
 @pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8], ids=str)
 @pytest.mark.parametrize("name", SPECS)
-def test_attention_over_blocks(name, bias):
+def test_attention_over_blocks(name, bias, dtype):
     """Decodes, a chunk of a prefill, a whole one and drafts to verify, in one step, blocks in any order."""
     spec = make_spec(name)
     queries, contexts = [1, 1, 6, 9, 3, 1], [17, 1, 20, 9, 12, 40]
@@ -72,7 +73,7 @@ def test_attention_over_blocks(name, bias):
     bias_HE = draw(spec.num_heads, 9) if bias else None
     outs = []
     for kernels in (reference, torch_ops):
-        kv = kernels.new_kv(64, 4, spec, torch.float32, torch.device("cpu"))
+        kv = kernels.new_kv(64, 4, spec, dtype, torch.device("cpu"))
         kernels.store_kv(kv, k, v, slots.long())
         segments = PagedSegments(
             starts, torch.tensor(contexts, dtype=torch.int32), tables, max(queries), max(contexts)
@@ -113,12 +114,14 @@ def test_blocks_given_back_before_a_window_are_not_read():
     assert torch.equal(*outs)
 
 
-def test_copied_blocks_hold_the_same():
+@pytest.mark.parametrize("kernels", [torch_ops, reference])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8], ids=str)
+def test_copied_blocks_hold_the_same(kernels, dtype):
     spec = make_spec("grouped")
-    kv = torch_ops.new_kv(4, 4, spec, torch.float32, torch.device("cpu"))
-    torch_ops.store_kv(kv, draw(4, 2, 8), draw(4, 2, 8), torch.arange(4))
-    torch_ops.copy_blocks(kv, torch.tensor([0]), torch.tensor([3]))
-    assert torch.equal(kv.k[0], kv.k[3]) and torch.equal(kv.v[0], kv.v[3]) and kv.k[3].any()
+    kv = kernels.new_kv(4, 4, spec, dtype, torch.device("cpu"))
+    kernels.store_kv(kv, draw(4, 2, 8), draw(4, 2, 8), torch.arange(4))
+    kernels.copy_blocks(kv, torch.tensor([0]), torch.tensor([3]))
+    assert all(torch.equal(blocks[0], blocks[3]) and blocks[3].any() for blocks in kv.tensors)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

@@ -30,7 +30,11 @@ def test_parameters_by_part_and_memory(tmp_path) -> None:
     assert shown.memory["float32"] == shown.stored_bytes == sum(p.nbytes for p in model.parameters())
     assert shown.memory["int4"] < shown.memory["bfloat16"] < shown.memory["float32"]
     assert set(shown.memory) == {"float32", "bfloat16", "int8", "int4"}
-    assert shown.kv_bytes_per_token == {"float32": 2 * 2 * 8 * 4, "bfloat16": 2 * 2 * 8 * 2}
+    assert shown.kv_bytes_per_token == {
+        "float32": 2 * 2 * 8 * 4,
+        "bfloat16": 2 * 2 * 8 * 2,
+        "int8": 2 * 2 * 8 + 2 * 2 * 2 * 4,
+    }
     assert (shown.model_type, shown.body, shown.kind, shown.problem) == (
         "llama",
         "Decoder",

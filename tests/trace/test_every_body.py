@@ -141,7 +141,7 @@ def test_the_original_transformer(tmp_path) -> None:
     trace = llm.trace({"prompt_token_ids": [5, 9, 7, 3]}, max_tokens=6)
     assert trace.encoder.num_layers == 2 and trace.num_layers == 6
     for layer in range(6):
-        assert max(trace.attention_error(layer), trace.cross_attention_error(layer)) < 1e-5
+        assert max(trace.attention_error(layer), trace.cross_attention_error(layer)) < 1e-4
         close(trace.cross_attention(layer, 7).sum(-1), torch.ones(len(trace)))
     close(trace.logits(), llm.model.logits(trace.token_ids[: len(trace)], encoder_ids=[5, 9, 7, 3]))
 
@@ -178,6 +178,22 @@ def test_a_translation_is_traced_among_others_and_disturbs_none(translator) -> N
     assert trace.token_ids == expected.token_ids
     close(trace.cross_attention(0, 0), expected.cross_attention(0, 0))
     close(trace.encoder["blocks.0.attn.k"], expected.encoder["blocks.0.attn.k"])
+
+
+def test_a_cache_of_8_bits_keeps_both_sides_and_shows_what_it_keeps(translator) -> None:
+    _, exact = translator
+    llm = LLM(exact.folder, device="cpu", kv_cache_dtype="int8", skip_tokenizer_init=True)
+    params = SamplingParams(temperature=0, max_tokens=6, ignore_eos=True)
+    prompts = [{"prompt_token_ids": random_models.ids(n, 49, n).tolist()} for n in (9, 17, 4)]
+    together = [output.outputs[0].token_ids for output in llm.generate(prompts, params)]
+    for prompt, expected in zip(prompts, together, strict=True):
+        trace, other = (each.trace(prompt, sampling_params=params) for each in (llm, exact))
+        assert trace.token_ids[trace.prompt_length :] == expected
+        for layer in range(trace.num_layers):
+            assert max(trace.attention_error(layer), trace.cross_attention_error(layer)) < 1e-4
+        kept, before = trace["blocks.0.cross_attn.k"], other["blocks.0.cross_attn.k"]
+        assert 0 < (kept - before).abs().max() <= 0.51 / 127 * before.abs().max()
+        close(trace.encoder["blocks.0.attn.k"], other.encoder["blocks.0.attn.k"])
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,11 @@ def quantised_of(weight: QuantisedWeight) -> ops.Weight:
 
 
 def cache_of(kv: KVBlocks) -> ops.Cache:
-    """One layer's cache as the library sees it: keys `[B, G, K, S']`, values `[B, G, S, K']`."""
-    kind, (G, K) = CACHE_TYPES[WEIGHT_DTYPES[kv.k.dtype]], kv.k.shape[1:3]
-    return ops.Cache(kv.k.data_ptr(), kv.v.data_ptr(), kind, kv.block_size, G, K)
+    """One layer's cache as the library sees it: keys `[B, G, K, S']`, values `[B, G, S, K']`, and the scales
+    of int8 `[B, G, 2, S']`."""
+    scales = None if kv.scales is None else kv.scales.data_ptr()
+    kind, (G, K) = CACHE_TYPES[kv.k.dtype], kv.k.shape[1:3]
+    return ops.Cache(kv.k.data_ptr(), kv.v.data_ptr(), scales, kind, kv.block_size, G, K)
 
 
 def to_16(n: int) -> int:
@@ -181,12 +183,16 @@ class CpuKernels:
         G, K = spec.num_kv_heads, spec.head_dim
         k = new_blocks((num_blocks, G, K, to_16(block_size)), dtype, device)
         v = new_blocks((num_blocks, G, block_size, to_16(K)), dtype, device)
-        return KVBlocks(k, v, block_size)
+        if dtype is not torch.int8:
+            return KVBlocks(k, v, block_size)
+        return KVBlocks(
+            k, v, block_size, new_blocks((num_blocks, G, 2, to_16(block_size)), torch.float32, device)
+        )
 
     def store_kv(self, kv: KVBlocks, k_TGK: Tensor, v_TGK: Tensor, slots_T: Tensor) -> None:
         k_TGK, v_TGK = floats(k_TGK), floats(v_TGK)
         arguments = ops.Store(heads_of(k_TGK), heads_of(v_TGK), cache_of(kv), slots_T.data_ptr())
-        self._play(Kind.STORE, arguments, len(k_TGK), (k_TGK, v_TGK, slots_T, kv.k, kv.v))
+        self._play(Kind.STORE, arguments, len(k_TGK), (k_TGK, v_TGK, slots_T, *kv.tensors))
 
     def copy_blocks(self, kv: KVBlocks, source_N: Tensor, target_N: Tensor) -> None:
         torch_ops.copy_blocks(kv, source_N, target_N)
@@ -217,7 +223,7 @@ class CpuKernels:
             None if bias_HE is None else bias_HE.data_ptr(),
             0 if bias_HE is None else bias_HE.shape[1],
         )
-        held = (q_THK, *whose, bias_HE, kv.k, kv.v, out_THK)
+        held = (q_THK, *whose, bias_HE, *kv.tensors, out_THK)
         self._play(Kind.ATTENTION, arguments, len(q_THK), held, len(whose[1]))
         return out_THK
 

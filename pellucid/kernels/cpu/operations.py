@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from ctypes import c_double, c_int64, c_void_p
 from enum import IntEnum
 
+import torch
+
 
 class Kind(IntEnum):
     """The operations, numbered as in C++."""
@@ -29,7 +31,7 @@ class Kind(IntEnum):
 FORMATS = {"float32": 0, "bfloat16": 1, "float16": 2, "int8": 3, "int4": 4, "q4_k": 5, "q6_k": 6}
 NORMS = {"none": 0, "rms": 1, "layer": 2}
 ACTIVATIONS = {"none": 0, "relu": 1, "gelu": 2, "gelu_tanh": 3, "quick_gelu": 4, "silu": 5, "tanh": 6}
-CACHE_TYPES = {"float32": 0, "bfloat16": 1, "float16": 2}
+CACHE_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.int8: 3}
 TOKENS, OUTPUTS = 0, 1
 """Whose rows an operation counts: the batch's tokens, or the rows that meet the vocabulary."""
 
@@ -124,6 +126,7 @@ class Cache(ctypes.Structure):
     _fields_ = (
         ("keys", c_void_p),
         ("values", c_void_p),
+        ("scales", c_void_p),
         ("type", c_int64),
         ("block_size", c_int64),
         ("kv_heads", c_int64),

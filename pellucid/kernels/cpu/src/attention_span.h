@@ -101,6 +101,11 @@ static inline void weigh(const Attention& a, const int32_t* table, int64_t kv_he
         for (int v = 0; v < kAcross; v++) store(values + r * width + column + W * v, acc[r][v]);
 }
 
+// scores[slot] *= scales[slot]: of a block's keys before the softmax, of its values after.
+static inline void times_scales(float* scores, const float* scales, int64_t slots) {
+    for (int64_t i = 0; i < slots; i += W) store(scores + i, mul(load(scores + i), load(scales + i)));
+}
+
 // How many times 16 columns go together: as many as registers hold.
 template <int R>
 constexpr int columns_together() {
@@ -169,16 +174,21 @@ static void attend_span(const Attention& a, const Tile& t, const Room& room, int
         return static_cast<const typename Type::type*>(c.values) +
                (table[b] * c.kv_heads + t.kv_head) * c.block_size * room.width;
     };
-    fetch(keys_of(first_block), c.head_size * slots);
+    const auto fetch_keys = [&](int64_t b) {
+        fetch(keys_of(b), c.head_size * slots);
+        if constexpr (kHasScales<Type>) fetch(key_scales(c, table[b], t.kv_head), 2 * slots);
+    };
+    fetch_keys(first_block);
     for (int64_t b = first_block; b <= last_block; b++) {
         const auto* keys = keys_of(b);
-        if (b < last_block) fetch(keys_of(b + 1), c.head_size * slots);
+        if (b < last_block) fetch_keys(b + 1);
         fetch(values_of(b), c.block_size * room.width);
         float* scores = room.scores + (b - first_block) * slots;
         for (int64_t i = 0; i < slots; i += 16)
             score_16<Type, R>(room.queries, room.width, keys + i, slots, c.head_size, scores + i, room.span);
         for (int r = 0; r < R; r++) {
             float* row = scores + r * room.span;
+            if constexpr (kHasScales<Type>) times_scales(row, key_scales(c, table[b], t.kv_head), slots);
             shape_scores(a, t, r, b, row);
             F top = load(row);
             for (int64_t i = W; i < slots; i += W) top = max(top, load(row + i));
@@ -192,6 +202,9 @@ static void attend_span(const Attention& a, const Tile& t, const Room& room, int
         const bool blind = most[r] == -__builtin_inff();  // sees nothing of this span: all weights are zero
         room.top[r] = most[r];
         room.total[r] = exponentials(row, entries, blind ? 0.0f : most[r]);
+        if constexpr (kHasScales<Type>)
+            for (int64_t b = first_block; b <= last_block; b++)
+                times_scales(row + (b - first_block) * slots, value_scales(c, table[b], t.kv_head), slots);
     }
     constexpr int C = columns_together<R>();
     int64_t column = 0;
@@ -213,6 +226,7 @@ static void attend_any(const Attention& a, const Tile& t, const Room& room, int6
         case CacheType::kFloat32: return attend_typed<Float32, kAttentionRows>(a, t, room, low, high);
         case CacheType::kBfloat16: return attend_typed<Bfloat16, kAttentionRows>(a, t, room, low, high);
         case CacheType::kFloat16: return attend_typed<Float16, kAttentionRows>(a, t, room, low, high);
+        case CacheType::kInt8: return attend_typed<Int8, kAttentionRows>(a, t, room, low, high);
     }
 }
 

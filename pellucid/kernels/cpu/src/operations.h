@@ -99,13 +99,15 @@ struct Rotary {
     int64_t angle_stride, rotated;
 };
 
-enum class CacheType : int64_t { kFloat32, kBfloat16, kFloat16 };
+enum class CacheType : int64_t { kFloat32, kBfloat16, kFloat16, kInt8 };
 
 // One layer's keys [B, G, K, S'] and values [B, G, S, K'] where S' and K' are S and K rounded up to 16: keys lie
-// slot beside slot, so that 16 scores are made at once without adding across a register.
+// slot beside slot, so that 16 scores are made at once without adding across a register. Int8 has scales beside them,
+// float32 [B, G, 2, S']: for each slot one of its key and one of its value.
 struct Cache {
     void* keys;
     void* values;
+    float* scales;
     CacheType type;
     int64_t block_size, kv_heads, head_size;
 };

@@ -1,17 +1,8 @@
-// Rotation of queries and keys by position, and the writing of keys and values into their blocks.
+// Rotation of queries and keys by position, and of keys on their way into the cache.
 #pragma once
-#include "products_dense.h"
+#include "cache.h"
 
 namespace PELLUCID_ISA {
-
-static inline int64_t to_16(int64_t n) { return (n + 15) / 16 * 16; }
-
-static inline uint16_t to_bf16(float x) {  // to the nearest, ties to even
-    uint32_t bits;
-    __builtin_memcpy(&bits, &x, 4);
-    if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>(bits >> 16 | 64);
-    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 
 // One head of one token: pairs (i, i + R/2) turn by the angle, the rest is copied. `out` may be `x`.
 static inline void rotate_head(const float* x, float* out, const float* cos, const float* sin, int64_t rotated,
@@ -40,41 +31,6 @@ static void rotary(const void* arguments, const Step&, int64_t rows, const Worke
     const Rotary& a = *static_cast<const Rotary*>(arguments);
     const Share share(rows * a.x.count, worker);
     for (int64_t u = share.begin; u < share.end; u++) rotate_in_place(a, u / a.x.count, u % a.x.count);
-}
-
-static inline void put_cached(void* base, CacheType type, int64_t at, float x) {
-    switch (type) {
-        case CacheType::kFloat32: static_cast<float*>(base)[at] = x; break;
-        case CacheType::kBfloat16: static_cast<uint16_t*>(base)[at] = to_bf16(x); break;
-        case CacheType::kFloat16: {
-            uint16_t room[W];
-            store_f16(room, set(x));
-            static_cast<uint16_t*>(base)[at] = room[0];
-        }
-    }
-}
-
-// Key and value of one head of one token into their slot. A slot below 0 is nobody's: nothing is written.
-static inline void store_head(const Cache& cache, int64_t slot, int64_t head, const float* k, const float* v) {
-    if (slot < 0) return;
-    const int64_t size = cache.head_size, slots = to_16(cache.block_size), width = to_16(size);
-    const int64_t block = slot / cache.block_size, offset = slot % cache.block_size;
-    const int64_t keys = (block * cache.kv_heads + head) * size * slots + offset;
-    const int64_t values = ((block * cache.kv_heads + head) * cache.block_size + offset) * width;
-    for (int64_t i = 0; i < size; i++) {
-        put_cached(cache.keys, cache.type, keys + i * slots, k[i]);
-        put_cached(cache.values, cache.type, values + i, v[i]);
-    }
-}
-
-static void store_rows(const void* arguments, const Step&, int64_t rows, const Worker& worker) {
-    const Store& a = *static_cast<const Store*>(arguments);
-    const Share share(rows * a.k.count, worker);
-    for (int64_t u = share.begin; u < share.end; u++) {
-        const int64_t token = u / a.k.count, head = u % a.k.count;
-        store_head(a.cache, a.slots[token], head, a.k.data + token * a.k.stride + head * a.k.head_stride,
-                   a.v.data + token * a.v.stride + head * a.v.head_stride);
-    }
 }
 
 static void rotary_store(const void* arguments, const Step&, int64_t rows, const Worker& worker) {
