@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
+from pellucid.device import half_precision, resolve_device
 from pellucid.training import TrainConfig
 from pellucid.training.optim import cosine
 from recipes.from_text import complete, small_llama, train_on_text
@@ -44,6 +45,7 @@ def main() -> None:
         schedule=cosine(args.steps, warmup=100),
         evaluate_every=500,
         save_every=500,
+        autocast=half_precision(resolve_device("auto")),
         seed=args.seed,
     )
     card = f"# A character-level decoder\n\nTrained by Pellucid's recipe `shakespeare` on {args.text.name}."

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from pellucid.device import half_precision, resolve_device
 from pellucid.errors import SourceError
 from pellucid.training import TrainConfig
 from recipes.from_text import complete, small_llama, train_on_text
@@ -59,7 +60,14 @@ def main() -> None:
     ids = np.array(tokenizer.encode(text).ids, np.int32)
     heads = max(1, args.width // 32)
     fields = small_llama(tokenizer.get_vocab_size(), args.layers, heads, args.width, args.context)
-    plan = TrainConfig(steps=args.steps, lr=1e-3, average=0.99, patience=4, seed=args.seed)
+    plan = TrainConfig(
+        steps=args.steps,
+        lr=1e-3,
+        average=0.99,
+        patience=4,
+        autocast=half_precision(resolve_device("auto")),
+        seed=args.seed,
+    )
     card = f"# A small decoder\n\nTrained by Pellucid's recipe `text` on {args.texts.name}."
     windows = max(1, 2048 // args.context)
     model = train_on_text(

@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-import torch
-
+from pellucid.device import half_precision, resolve_device
 from pellucid.training import TrainConfig
 from pellucid.training.optim import adamw, muon, plateau
 
@@ -22,7 +21,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vocab", type=int, default=4000)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="muon")
-    parser.add_argument("--float32", action="store_true", help="no products in bfloat16")
+    parser.add_argument(
+        "--float32", action="store_true", help="no products in bfloat16, even where they are faster"
+    )
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -38,6 +39,6 @@ def plan(args: argparse.Namespace) -> TrainConfig:
         average=0.998,
         save_every=100,
         evaluate_every=250,
-        autocast=None if args.float32 else torch.bfloat16,
+        autocast=None if args.float32 else half_precision(resolve_device("auto")),
         seed=args.seed,
     )

@@ -37,7 +37,7 @@ class TrainConfig:
     patience: int | None = None
     """Evaluations without a better one after which training stops; None never does."""
     autocast: torch.dtype | None = None
-    """torch.bfloat16 where products in it are faster: on GPUs, and CPUs with AMX."""
+    """What products are carried out in: `device.half_precision` says where bfloat16 pays."""
     seed: int = 0
 
 
