@@ -19,15 +19,13 @@ from pellucid.engine.batch import Batch
 from pellucid.engine.paged_context import PagedContext
 from pellucid.engine.runner import Runner, Wrap
 from pellucid.engine.scheduler import SchedulerConfig
-from pellucid.kernels import Kernels, QuantisedWeight
+from pellucid.kernels import Kernels
 from pellucid.kernels.cpu.kernels import CpuKernels
-from pellucid.kernels.cpu.large_pages import use_large_pages
 from pellucid.kernels.cpu.library import Library
 from pellucid.kernels.cpu.recording import OUTPUT_ROWS, TOKEN_ROWS, NotCapturable, Recorder
 from pellucid.kernels.cpu.tape import Tape
 from pellucid.layers.context import Attends, Named
 from pellucid.models.decoder import Decoder
-from pellucid.models.quantising import stored_weights
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +156,6 @@ class TapeRunner:
     ) -> None:
         """`kernels` are the library's, played at once; `config` says how large a step can be."""
         self.eager = Runner(model, kernels, kv)
-        use_large_pages(tensor for weight in stored_weights(model) for tensor in _parts(weight))
         tokens, blocks = min(config.max_num_batched_tokens, MOST_TOKENS), config.num_blocks
         self._arrays = StepArrays(tokens, config.max_num_seqs, blocks)
         self.tape: Tape | None = None
@@ -204,10 +201,6 @@ class TapeRunner:
             name = operation.kind.name.lower().replace("_", " and ")
             seconds[name] = seconds.get(name, 0.0) + min(times)
         return seconds
-
-
-def _parts(weight: Tensor | QuantisedWeight) -> tuple[Tensor, ...]:
-    return (weight.values, weight.scales) if isinstance(weight, QuantisedWeight) else (weight,)
 
 
 def _tensors(value: object) -> list[Tensor]:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.kernels.large_pages import Zeros, zeros_on
 from pellucid.kernels.spec import QuantisedFormat, QuantisedWeight
 
 GROUP, BLOCK, SUPER = 32, 16, 8
@@ -46,24 +47,24 @@ LAYOUTS: dict[QuantisedFormat, Layout] = {
 }
 
 
-def empty(kind: QuantisedFormat, outputs: int, inputs: int, device: torch.device) -> QuantisedWeight:
+def empty(kind: QuantisedFormat, outputs: int, inputs: int, zeros: Zeros) -> QuantisedWeight:
     """A weight of zeros, to be filled."""
     layout, blocks, groups = LAYOUTS[kind], -(-outputs // BLOCK), -(-inputs // GROUP)
-    values = torch.zeros(blocks, groups, layout.bytes, dtype=torch.uint8, device=device)
-    scales = torch.zeros(blocks, groups, layout.scales, BLOCK, dtype=layout.scale_dtype, device=device)
+    values = zeros((blocks, groups, layout.bytes), torch.uint8)
+    scales = zeros((blocks, groups, layout.scales, BLOCK), layout.scale_dtype)
     count = -(-groups // SUPER) if layout.supers else 0
-    supers = torch.zeros(blocks, count, layout.supers, BLOCK, dtype=torch.float16, device=device)
+    supers = zeros((blocks, count, layout.supers, BLOCK), torch.float16)
     return QuantisedWeight(kind, outputs, inputs, values, scales, supers)
 
 
 def packed_bytes(kind: QuantisedFormat, outputs: int, inputs: int) -> int:
     """What a weight takes in memory."""
-    return empty(kind, outputs, inputs, torch.device("meta")).nbytes
+    return empty(kind, outputs, inputs, zeros_on(torch.device("meta"))).nbytes
 
 
 def quantise(weight_OI: Tensor, kind: QuantisedFormat) -> QuantisedWeight:
     """Round a float weight to int8 or int4, with the scale that serves each group best."""
-    weight = empty(kind, weight_OI.shape[0], weight_OI.shape[1], weight_OI.device)
+    weight = empty(kind, weight_OI.shape[0], weight_OI.shape[1], zeros_on(weight_OI.device))
     rows = torch.arange(weight.outputs, device=weight_OI.device)
     interleave(weight, rows, *round_rows(weight_OI.float(), kind))
     return weight

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.kernels import QuantisedWeight
+from pellucid.kernels.large_pages import Zeros
 from pellucid.kernels.packing import LAYOUTS, empty, interleave, round_rows
 from pellucid.kernels.spec import QuantisedFormat
 from pellucid.layers.embedding import Embedding
@@ -81,8 +82,8 @@ def plan(body: Body, quantization: str | None) -> dict[str, QuantisedFormat]:
 class PackedRows:
     """A quantised weight that is filled some rows at a time, in any order."""
 
-    def __init__(self, kind: QuantisedFormat, shape: torch.Size, device: torch.device) -> None:
-        self.weight = empty(kind, shape[0], shape[1], device)
+    def __init__(self, kind: QuantisedFormat, shape: torch.Size, zeros: Zeros) -> None:
+        self.weight = empty(kind, shape[0], shape[1], zeros)
 
     def write(self, start: int, rows_OI: Tensor) -> None:
         """Round rows and put them at `start` and after."""

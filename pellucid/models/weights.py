@@ -4,7 +4,6 @@ Letters: O outputs, I inputs.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import WeightsError
+from pellucid.kernels.large_pages import zeros_on
 from pellucid.kernels.spec import QuantisedFormat
 from pellucid.layers.linear import FusedLinear
 from pellucid.layers.norm import LayerNorm, RMSNorm
@@ -102,20 +102,16 @@ def fill(
     """
     parameters = dict(body.named_parameters())
     filled: dict[str, Tensor] = {}
-    covered = Counter[str]()
-    for _, target in placements:
-        covered[target.parameter] += target.stop - target.start
+    zeros = zeros_on(device)
     for name in parameters.keys() - formats.keys():
         # rows that nothing is published for are zero (Whisper's keys have no bias)
-        make = torch.empty if covered[name] == len(parameters[name]) else torch.zeros
-        kind = parameter_dtype(body, name, dtype)
-        filled[name] = make(parameters[name].shape, dtype=kind, device=device)
+        filled[name] = zeros(parameters[name].shape, parameter_dtype(body, name, dtype))
     packed: dict[str, PackedRows] = {}
     for tensor, target in placements:
         name = target.parameter
         if name in formats:
             if name not in packed:
-                packed[name] = PackedRows(formats[name], parameters[name].shape, device)
+                packed[name] = PackedRows(formats[name], parameters[name].shape, zeros)
             _pack(tensor, target, packed[name])
             continue
         _copy(tensor, target, filled[name][target.start : target.stop])

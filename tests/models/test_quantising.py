@@ -10,6 +10,7 @@ from models.llama_folder import CONFIG, llama_tensors, write_llama
 from pellucid.engine.backend import choose_backend
 from pellucid.errors import ConfigError, WeightsError
 from pellucid.kernels import QuantisedWeight, torch_ops
+from pellucid.kernels.large_pages import zeros_on
 from pellucid.kernels.packing import quantise, unpack
 from pellucid.layers.quantised import QuantisedEmbedding
 from pellucid.models import loading
@@ -133,7 +134,7 @@ def test_a_files_blocks_keep_their_numbers(encoding):
     halves = {"Q8_0": [0], "Q4_0": [0], "Q4_K": [0, 2], "Q6_K": [208]}[encoding.name]
     for at in halves:
         blocks[:, at : at + 2] = torch.rand(len(blocks), 1).to(torch.float16).view(torch.uint8)
-    packed = PackedRows(STORED[encoding.name][0], shape, torch.device("cpu"))
+    packed = PackedRows(STORED[encoding.name][0], shape, zeros_on(torch.device("cpu")))
     assert packed.takes(encoding)
     packed.write_stored(torch.arange(20), blocks, encoding)
     assert torch.equal(unpack(packed.weight), encoding.decode(blocks).view(shape))

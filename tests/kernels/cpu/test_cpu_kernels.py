@@ -11,6 +11,7 @@ from pellucid.kernels import AttentionSpec, PagedSegments, Segments, reference
 from pellucid.kernels.cpu import library
 from pellucid.kernels.cpu.kernels import CpuKernels, Now
 from pellucid.kernels.kept import as_kept
+from pellucid.kernels.large_pages import zeros_on
 from pellucid.kernels.packing import empty, quantise, unpack
 
 LIBRARY = library.load()
@@ -51,7 +52,7 @@ def seed():
 
 def random_packed(shape, kind):
     """Random numbers in any packed format."""
-    weight = empty(kind, *shape, torch.device("cpu"))
+    weight = empty(kind, *shape, zeros_on(torch.device("cpu")))
     weight.values.random_(0, 256)
     if kind in ("int8", "int4"):
         weight.scales.copy_(torch.rand(weight.scales.shape))
