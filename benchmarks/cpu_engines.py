@@ -167,6 +167,41 @@ class Transformers:
         return task.sequences * task.new / (CLOCK() - start)
 
 
+class OpenVino:
+    """`LLMPipeline.generate` of OpenVINO GenAI (pip install openvino-genai), which reads the GGUF file itself
+    and chooses how to hold keys and values (8 bits)."""
+
+    def __init__(self, file: str, threads: int, dtype: str) -> None:
+        import openvino_genai
+        from gguf import GGUFReader
+
+        self.genai = openvino_genai
+        self.pipeline = openvino_genai.LLMPipeline(file, "CPU", INFERENCE_NUM_THREADS=threads)
+        table = next(tensor for tensor in GGUFReader(file).tensors if tensor.name == "token_embd.weight")
+        self.vocabulary = int(table.shape[1])
+
+    def seconds(self, prompts: list[list[int]], new: int) -> float:
+        import numpy as np
+        from openvino import Tensor
+
+        ids = np.array(prompts, np.int64)
+        inputs = self.genai.TokenizedInputs(Tensor(ids), Tensor(np.ones_like(ids)))
+        config = self.genai.GenerationConfig(max_new_tokens=new, ignore_eos=True, do_sample=False)
+        start = CLOCK()
+        tokens = self.pipeline.generate(inputs, config).tokens
+        taken = CLOCK() - start
+        assert [len(row) for row in tokens] == [new] * len(prompts)
+        return taken
+
+    def run(self, task: Task, round: int) -> float:
+        """As Pellucid.run."""
+        if not task.new:
+            return task.prompt / self.seconds(prompts_of(task, self.vocabulary, round), 1)
+        prompts = prompts_of(task, self.vocabulary)
+        before, after = self.seconds(prompts, 1), self.seconds(prompts, 1 + task.new)
+        return task.sequences * task.new / (after - before)
+
+
 class ReadLimit:
     """What decoding one sequence cannot pass: memory's speed over the bytes of the weights that it reads."""
 
@@ -193,6 +228,7 @@ ENGINES: dict[str, Callable[[str, int, str], Any]] = {
     "pellucid": Pellucid,
     "llama.cpp": LlamaCpp,
     "transformers": Transformers,
+    "openvino": OpenVino,
     "read limit": ReadLimit,
 }
 

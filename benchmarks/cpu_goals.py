@@ -54,7 +54,7 @@ class Goal:
         return f"goal {self.ratio:.2f} {'reached' if self.reached(found) else 'MISSED'}"
 
 
-LLAMA, TORCH, LIMIT = "llama.cpp", "transformers", "read limit"
+LLAMA, TORCH, OPENVINO, LIMIT = "llama.cpp", "transformers", "openvino", "read limit"
 GOALS = [
     Goal("A", "Q4_0", "decode", LLAMA, 1.7),
     Goal("A", "Q4_0", "batch", LLAMA, 1.7),
@@ -83,6 +83,11 @@ GOALS = [
     Goal("B", "Q4_0", "decode", LLAMA, 1.0, busy=True),
     Goal("A", "Q4_0", "decode", TORCH, 5.0),
     Goal("B", "Q4_0", "decode", TORCH, 5.0),
+    Goal("A", "Q4_0", "decode", OPENVINO, 0),
+    Goal("A", "Q4_0", "batch", OPENVINO, 0),
+    Goal("A", "Q4_0", "prefill", OPENVINO, 0),
+    Goal("A", "Q8_0", "decode", OPENVINO, 0),
+    Goal("B", "Q4_0", "decode", OPENVINO, 0),
     Goal("A", "F16", "decode", TORCH, 1.4, dtype="bfloat16"),
     Goal("B", "F16", "decode", TORCH, 1.4, dtype="bfloat16"),
 ]
@@ -92,18 +97,23 @@ def file_of(folder: Path, shape: str, format: str) -> Path:
     """A model of that shape in that format, written if it is not there yet."""
     file = folder / f"{SHAPES[shape]}-{format}.gguf"
     if not file.exists():
-        random_gguf.write(file, random_gguf.SHAPES[SHAPES[shape]], random_gguf.random_tensors(Kind[format]))
+        kind = Kind[format]
+        random_gguf.write(file, random_gguf.SHAPES[SHAPES[shape]], kind, random_gguf.random_tensors(kind))
     return file
 
 
 def measure(goals: Sequence[Goal], folder: Path, rounds: int, core: int) -> Iterator[tuple[Goal, Comparison]]:
     """Each goal and what was found; the goals of one setting are measured by the same processes."""
-    ordered = sorted(goals, key=lambda goal: (goal.setting, goal.peer == TORCH))
-    for (_, torch), some in groupby(ordered, key=lambda goal: (goal.setting, goal.peer == TORCH)):
+
+    def together(goal: Goal) -> tuple[object, ...]:
+        """Transformers and OpenVINO take memory and time enough to be alone with ours."""
+        return *goal.setting, goal.peer if goal.peer in (TORCH, OPENVINO) else ""
+
+    for _, some in groupby(sorted(goals, key=together), key=together):
         group = list(some)
         first = group[0]
         tasks = list(dict.fromkeys(goal.task for goal in group))
-        peers = [TORCH] if torch else sorted({goal.peer for goal in group})
+        peers = sorted({goal.peer for goal in group})
         setting = Setting(str(file_of(folder, first.shape, first.format)), rounds, dtype=first.dtype)
         with busy_core(core if first.busy else None) as beside:
             for found in compare(setting, peers, tasks, beside):
@@ -118,7 +128,9 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, help="for the GGUF files")
     parser.add_argument("--only", default="", help="beginnings of the goals' names, with commas between")
-    parser.add_argument("--peers", default=f"{LLAMA},{TORCH},{LIMIT}", help="the goals beside these alone")
+    parser.add_argument(
+        "--peers", default=f"{LLAMA},{TORCH},{OPENVINO},{LIMIT}", help="the goals beside these alone"
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--core", type=int, default=1, help="the core that is kept busy where a goal asks so")
     parser.add_argument("--json", type=Path, help="a file for the results")

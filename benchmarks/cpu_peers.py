@@ -1,4 +1,4 @@
-"""Pellucid beside llama.cpp and transformers on this machine's CPU: paired rounds, ratios with their spread.
+"""Pellucid beside other engines on this machine's CPU: paired rounds, ratios with their spread.
 
     python benchmarks/random_gguf.py 1.1b Q4_0 /tmp/b-q4.gguf
     python benchmarks/cpu_peers.py /tmp/b-q4.gguf --rounds 9
@@ -6,13 +6,14 @@
 Every engine runs in a process of its own and all take turns within a round, so that what else happens on the
 machine happens to all; the ratio of each round is what counts. Ours runs through `LLM.generate`, sampler
 included; llama.cpp through its C functions (llama-cpp-python, compiled for this machine), with no Python in
-the loop but for the calls. Tasks: decode (64 tokens after a prompt of 128), batch (16 sequences at once),
-prefill (512 tokens, others in each round), long (decode at a context of 4,096). A prompt that is not what is
-timed is computed in the first round and kept by every engine. "read limit" is no engine: the tokens a second
-that reading the weights once a token from memory would allow. `--busy-core` runs a process that never rests
-beside them. A round in which other processes took more than 0.3 of a core is measured anew, within
-reason. On a busy machine, `--threads 1 --cpu-time` compares what the engines cost instead of how long
-they wait. `cpu_goals.py` holds the results to goals.
+the loop but for the calls; transformers in bfloat16; OpenVINO GenAI through its pipeline. What is not
+installed is left out, and said. Tasks: decode (64 tokens after a prompt of 128), batch (16 sequences at
+once), prefill (512 tokens, others in each round), long (decode at a context of 4,096). A prompt that is not
+what is timed is computed in the first round and kept by every engine. "read limit" is no engine: the tokens a
+second that reading the weights once a token from memory would allow. `--busy-core` runs a process that never
+rests beside them. A round in which other processes took more than 0.3 of a core is measured anew, within
+reason. On a busy machine, `--threads 1 --cpu-time` compares what the engines cost instead of how long they
+wait. `cpu_goals.py` holds the results to goals.
 """
 
 import argparse

@@ -101,7 +101,7 @@ def ways(folder: Path) -> Iterator[tuple[str, Logits]]:
     weights = load_file(GUIDE / "model.safetensors")
     for kind, quantization in FORMATS.items():
         file = folder / f"guide-{kind.name}.gguf"
-        write(file, shape, trained_tensors(weights, heads, kind))
+        write(file, shape, kind, trained_tensors(weights, heads, kind))
         yield f"{kind.name}, ours", ours(str(file))
         yield f"{kind.name}, llama.cpp", llama_cpps(file)
         yield f"quantization={quantization!r}", ours(SOURCE, quantization)

@@ -37,6 +37,7 @@ SHAPES = {
     "1.1b": Shape(2048, 22, 32, 4, 5632, 32000, tied=False),
     "3.8b": Shape(3072, 32, 32, 32, 8192, 32064, tied=False),
 }
+FILE_TYPES = {Kind.F16: 1, Kind.Q4_0: 2, Kind.Q8_0: 7}
 BLOCK_BYTES = {Kind.Q8_0: 34, Kind.Q4_0: 18}
 SPREAD = {Kind.Q8_0: 74.0, Kind.Q4_0: 4.6}
 """The standard deviation of a format's whole numbers when all are equally likely."""
@@ -76,9 +77,10 @@ def format_of(name: str, kind: Kind) -> Kind:
     return Kind.Q8_0 if kind is Kind.Q4_0 and name in ("token_embd.weight", "output.weight") else kind
 
 
-def write(path: Path, shape: Shape, make: MakeTensor) -> None:
-    """The whole file of a Llama: metadata, placeholder tokens, tensors."""
+def write(path: Path, shape: Shape, kind: Kind, make: MakeTensor) -> None:
+    """The whole file of a Llama whose matrices are `kind`: metadata, placeholder tokens, tensors."""
     writer = gguf.GGUFWriter(path, "llama")
+    writer.add_file_type(FILE_TYPES[kind])
     writer.add_context_length(8192)
     writer.add_embedding_length(shape.hidden)
     writer.add_block_count(shape.layers)
@@ -88,12 +90,7 @@ def write(path: Path, shape: Shape, make: MakeTensor) -> None:
     writer.add_rope_dimension_count(shape.head_dim)
     writer.add_layer_norm_rms_eps(shape.epsilon)
     writer.add_vocab_size(shape.vocabulary)
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list(
-        [b"<unk>", b"<s>", b"</s>", *(f"t{i}".encode() for i in range(3, shape.vocabulary))]
-    )
-    writer.add_token_scores([0.0] * shape.vocabulary)
-    writer.add_token_types([2, 3, 3] + [1] * (shape.vocabulary - 3))
+    add_vocabulary(writer, shape.vocabulary)
 
     def add(name: str, *axes: int) -> None:
         data, kind = make(f"{name}.weight", axes)
@@ -120,13 +117,25 @@ def write(path: Path, shape: Shape, make: MakeTensor) -> None:
     writer.close()
 
 
+def add_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
+    """Placeholders, with all that each reader asks for (OpenVINO: merges of a byte-level tokenizer)."""
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list([b"<unk>", b"<s>", b"</s>", *(f"t{i}".encode() for i in range(3, size))])
+    writer.add_token_types([2, 3, 3] + [1] * (size - 3))
+    writer.add_token_merges(["t 3", "t 4"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("shape", choices=SHAPES)
     parser.add_argument("format", choices=["F16", "Q8_0", "Q4_0"])
     parser.add_argument("file", type=Path)
     given = parser.parse_args()
-    write(given.file, SHAPES[given.shape], random_tensors(Kind[given.format]))
+    kind = Kind[given.format]
+    write(given.file, SHAPES[given.shape], kind, random_tensors(kind))
 
 
 if __name__ == "__main__":
