@@ -56,7 +56,7 @@ struct Quantised {
 
 struct Int8Weights {
     static constexpr int64_t kBytes = 512;  // of numbers, a block and group
-    static constexpr int64_t kAhead = 0;    // groups
+    static constexpr bool kAskAhead = false;
     static constexpr int kShift = kByteShift;
     using Sum = Bytes;
     template <int M>
@@ -74,7 +74,7 @@ struct Int8Weights {
 
 struct Int4Weights {
     static constexpr int64_t kBytes = 256;
-    static constexpr int64_t kAhead = 16;
+    static constexpr bool kAskAhead = true;
     static constexpr int kShift = 8;
     using Sum = Nibbles;
     template <int M>
@@ -94,8 +94,16 @@ struct Int4Weights {
     }
 };
 
-// tile[m][0..16] = x[row + m] · block, for M rows of x. Numbers of 4 bits are asked for `kAhead` groups on: a group
-// of them takes as long as one of 8 bits, so half as many bytes are on their way if the processor alone looks ahead.
+// Asks for the numbers and scales of a group to come, before the processor would by itself: a group of 4-bit numbers
+// takes as long as one of 8 bits, so with half the bytes in it too few would be on their way.
+template <int64_t kBytes>
+static inline void ask_ahead(const uint8_t* w, const void* scales, int64_t scale_bytes) {
+    constexpr int64_t kGroups = 16;
+    for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(w + kGroups * kBytes + i);
+    __builtin_prefetch(static_cast<const uint8_t*>(scales) + kGroups * scale_bytes);
+}
+
+// tile[m][0..16] = x[row + m] · block, for M rows of x.
 template <class Weights, int M>
 static inline void grouped_block(const Quantised& x, int64_t row, const Weight& weight, int64_t block, float* tile) {
     const uint8_t* w = static_cast<const uint8_t*>(weight.values) + block * x.groups * Weights::kBytes;
@@ -108,10 +116,7 @@ static inline void grouped_block(const Quantised& x, int64_t row, const Weight& 
     const float* x_scales = x.scales + row * x.groups;
     const int32_t* x_sums = x.sums + 2 * row * x.groups;
     for (int64_t g = 0; g < x.groups; g++, w += Weights::kBytes, w_scales += 16) {
-        if constexpr (Weights::kAhead > 0) {
-            for (int64_t b = 0; b < Weights::kBytes; b += 64) __builtin_prefetch(w + Weights::kAhead * Weights::kBytes + b);
-            __builtin_prefetch(w_scales + Weights::kAhead * 16);
-        }
+        if constexpr (Weights::kAskAhead) ask_ahead<Weights::kBytes>(w, w_scales, 32);
         typename Weights::Sum sum[M][kVectors];
         int32_t correction[M];
 #pragma GCC unroll 8
