@@ -28,6 +28,7 @@ static inline void q4k_block(const Quantised& x, int64_t row, const Weight& weig
     const int8_t* q[M];
     for (int m = 0; m < M; m++) q[m] = x.values + (row + m) * x.groups * 32;
     for (int64_t g = 0; g < x.groups; g++, w += Int4Weights::kBytes) {
+        ask_ahead<Int4Weights::kBytes>(w, scales.whole + g * 32, 32);
         Nibbles sum[M][kVectors];
         for (int m = 0; m < M; m++)
             for (int v = 0; v < kVectors; v++) sum[m][v].start(0);
@@ -98,6 +99,7 @@ static inline void q6k_block(const Quantised& x, int64_t row, const Weight& weig
     const int8_t* q[M];
     for (int m = 0; m < M; m++) q[m] = x.values + (row + m) * x.groups * 32;
     for (int64_t g = 0; g < x.groups; g++, w += kSixBytes) {
+        ask_ahead<kSixBytes>(w, scales.whole + g * 32, 32);
         q6k_half<M, false>(x, row, g, w, q, scales, acc);
         q6k_half<M, true>(x, row, g, w, q, scales, acc);
         for (int m = 0; m < M; m++) q[m] += 32;
