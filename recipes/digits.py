@@ -35,7 +35,8 @@ handwritten digits in grey pictures of 8 × 8 pixels: white on black, as large a
 classify picture.png -m pellucid/digits` scales any picture to that size.
 
 **Scores.** {score} of {count} digits that it never saw (`train_test_split(test_size=0.2, stratify=y,
-random_state=0)`); mean of {seeds} models that differ in the seed alone: {mean}. {outside}
+random_state=0)`); mean of {seeds} models that differ in the seed alone: {mean}.
+{outside}
 
 - **Data**: the 1,797 digits of scikit-learn, four fifths to learn from: "Optical Recognition of
   Handwritten Digits" by E. Alpaydin and C. Kaynak (UCI Machine Learning Repository, CC BY 4.0), each

@@ -1,6 +1,5 @@
 """What the recipes that train a small decoder on plain text share: its shape, its steps, its files."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from pellucid.device import resolve_device
 from pellucid.kernels import torch_ops
 from pellucid.models.decoder import Decoder
 from pellucid.models.registry import read_config
-from pellucid.training import NextToken, TrainConfig, Windows, initialise, publish, train
+from pellucid.training import NextToken, TrainConfig, Windows, initialise, publish, publish_text, train
 
 
 def small_llama(vocab_size: int, layers: int, heads: int, width: int, context: int) -> dict[str, Any]:
@@ -64,9 +63,7 @@ def train_on_text(
     at = train(model, source, NextToken(torch_ops, dropout=dropout), plan, folder, held_out=held_out)
     target = folder / "model"
     publish(target, model, family, fields)
-    tokenizer.save(str(target / "tokenizer.json"))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
-    (target / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    publish_text(target, tokenizer, {})
     facts = (
         f"{parameters:,} parameters, {at.step} steps, best loss on held-out text {at.best:.4f} nats a token."
     )

@@ -10,7 +10,6 @@ Letters: N sentences, V words or labels, D hidden.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from pellucid.device import resolve_device
 from pellucid.kernels import torch_ops
 from pellucid.models.encoder import Encoder
 from pellucid.models.registry import read_config
-from pellucid.training import OneClass, TrainConfig, initialise, publish, train
+from pellucid.training import OneClass, TrainConfig, initialise, publish, publish_text, train
 from recipes.sentiment_data import (
     CLS,
     CONTEXT,
@@ -137,10 +136,8 @@ def save(folder: Path, model: Encoder, fields: dict[str, Any], tokenizer: Tokeni
     """The checkpoint, with its tokenizer."""
     family, _ = read_config(fields)
     publish(folder, model, family, fields)
-    tokenizer.save(str(folder / "tokenizer.json"))
     roles = {f"{name[1:-1].lower()}_token": name for name in SPECIAL}
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": CONTEXT, **roles}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    publish_text(folder, tokenizer, {"model_max_length": CONTEXT, **roles})
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ settings are those of the bundled `pellucid/en-fr`. Run again, it goes on where 
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from pellucid.device import resolve_device
 from pellucid.kernels import torch_ops
 from pellucid.models.encoder_decoder import EncoderDecoder
 from pellucid.models.registry import read_config
-from pellucid.training import initialise, publish, train
+from pellucid.training import initialise, publish, publish_text, train
 from pellucid.training.loss import TargetOfSource
 from recipes.translate_data import BOS, EOS, LONGEST, SPECIAL, prepare
 from recipes.translate_plan import add_settings, plan
@@ -50,16 +49,7 @@ def shape(vocab_size: int, width: int, encoder: int, decoder: int) -> dict[str, 
 
 
 def save_text(folder: Path, tokenizer: Tokenizer) -> None:
-    """tokenizer.json, tokenizer_config.json and generation_config.json."""
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": BOS,
-        "eos_token": EOS,
-        "pad_token": EOS,
-        "clean_up_tokenization_spaces": False,
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    """The tokenizer, and how translations are searched for."""
     generation = {
         "bos_token_id": SPECIAL.index(BOS),
         "eos_token_id": SPECIAL.index(EOS),
@@ -68,7 +58,7 @@ def save_text(folder: Path, tokenizer: Tokenizer) -> None:
         "max_length": LONGEST,
         "do_sample": False,
     }
-    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+    publish_text(folder, tokenizer, {"bos_token": BOS, "eos_token": EOS, "pad_token": EOS}, generation)
 
 
 def card(parameters: int, step: int, pairs: int) -> str:

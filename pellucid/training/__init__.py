@@ -1,6 +1,6 @@
 """Training from scratch and fine-tuning, to be read."""
 
-from pellucid.training.checkpoint import publish
+from pellucid.training.checkpoint import publish, publish_text
 from pellucid.training.data import Batch, Documents, Labelled, Windows
 from pellucid.training.loop import TrainConfig, train
 from pellucid.training.loss import NextToken, OneClass
@@ -16,5 +16,6 @@ __all__ = [
     "Windows",
     "initialise",
     "publish",
+    "publish_text",
     "train",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from pellucid.errors import WeightsError
@@ -113,6 +114,22 @@ def publish(
     write_atomically(folder / "model.safetensors", tensors, {"format": "pt"})
     fields = {**config, "dtype": str(dtype).removeprefix("torch.")}
     (folder / "config.json").write_text(json.dumps(fields, indent=2) + "\n")
+
+
+def publish_text(
+    folder: Path,
+    tokenizer: Tokenizer,
+    settings: Mapping[str, Any],
+    generation: Mapping[str, Any] | None = None,
+) -> None:
+    """tokenizer.json, tokenizer_config.json, and generation_config.json where a model has one: what stands
+    beside the weights of a model that reads or writes texts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    always = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**always, **settings}, indent=2) + "\n")
+    if generation is not None:
+        (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
 
 
 def published_tensor(model: Body, family: Family[Any], name: str, target: Target, value: Tensor) -> Tensor:

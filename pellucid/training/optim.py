@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from pellucid.errors import ConfigError
+
 Schedule = Callable[[int], float]
 """Step → the learning rate's factor."""
 WRITERS = ("o_proj.weight", "down_proj.weight")
@@ -77,12 +79,17 @@ def adamw(model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[floa
 
 def muon(model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float]) -> Optimizer:
     """Muon (Jordan et al. 2024) for the blocks' matrices, its steps scaled to AdamW's size (Liu et al. 2025);
-    AdamW for tables, norms and biases."""
+    AdamW for tables, norms and biases.
+
+    Raises ConfigError for a model without such matrices.
+    """
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in trained(model):
         block = parameter.dim() == 2 and ".blocks." in f".{name}"
         (matrices if block else others).append(parameter)
+    if not matrices:
+        raise ConfigError("muon turns the matrices of a model's blocks, and here none is trained; use adamw")
     return Optimizer(
         torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
         _adamw(others, lr=lr, weight_decay=weight_decay, betas=betas),

@@ -65,13 +65,16 @@ def test_an_lstm_reads_each_sequence_by_itself():
 
 
 def test_only_what_was_seen_before_is_asked_for():
-    (batch,) = Repeats(32, [4], 64).parts(step=0, count=1)
-    assert batch.lengths == (7,) * 8
-    ids, targets, weights = (x.view(8, 7) for x in (batch.ids_T, batch.targets_T, batch.weights_T))
-    assert (weights == torch.tensor([0, 0, 0, 1, 1, 1, 1])).all()
-    assert torch.equal(targets[:, 3:], ids[:, :4])
-    halves = Repeats(32, [4], 64).parts(step=0, count=2)
+    (batch,) = Repeats(32, [4], length=9, rows=8).parts(step=0, count=1)
+    assert batch.lengths == (9,) * 8
+    ids, targets, weights = (x.view(8, 9) for x in (batch.ids_T, batch.targets_T, batch.weights_T))
+    assert (weights == torch.tensor([0, 0, 0, 1, 1, 1, 1, 0, 0])).all()
+    assert torch.equal(targets[:, 3:], ids[:, :6])
+    assert all(len(set(row[:4].tolist())) == 4 for row in ids)
+    halves = Repeats(32, [4], length=9, rows=8).parts(step=0, count=2)
     assert sorted(x for half in halves for x in half.ids_T.tolist()) == sorted(batch.ids_T.tolist())
+    mixed = Repeats(32, [2, 4], length=9, rows=8).parts(step=0, count=1)[0].weights_T.view(8, 9).sum(1)
+    assert set(mixed.tolist()) == {2.0, 4.0}
 
 
 def test_the_page_says_what_was_found(tmp_path, capsys):

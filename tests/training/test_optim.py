@@ -7,6 +7,7 @@ import torch
 from tiny_run import tiny_model
 from torch.nn import functional as F
 
+from pellucid.errors import ConfigError
 from pellucid.training.loss import cross_entropy
 from pellucid.training.optim import Average, adamw, cosine, inverse_square_root, muon, plateau
 
@@ -43,6 +44,11 @@ def test_muon_turns_the_blocks_matrices_and_adamw_the_rest():
     values = torch.linalg.svdvals(step)
     assert values.max() < 2.0 * values.min()
     assert step.square().mean().sqrt().item() == pytest.approx(0.2, rel=0.3)
+
+
+def test_muon_without_a_block_is_refused():
+    with pytest.raises(ConfigError, match="use adamw"):
+        muon(torch.nn.Linear(3, 3), lr=1.0, weight_decay=0.0, betas=(0.9, 0.95))
 
 
 def test_matrices_decay_and_norms_do_not():
