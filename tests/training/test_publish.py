@@ -1,5 +1,7 @@
 """A published checkpoint opens in Pellucid and in transformers, with the logits it was trained to give."""
 
+import json
+
 import pytest
 import torch
 import transformers
@@ -9,11 +11,12 @@ from parity.decoder_cases import CASES
 from parity.test_gradients import ONE_EACH
 from safetensors.torch import load_file
 from tiny_run import FIELDS, tiny_model
+from tokenizers import Tokenizer, models
 
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.loading import load_checkpoint, load_model
 from pellucid.models.registry import read_config
-from pellucid.training import publish
+from pellucid.training import publish, publish_text
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -79,3 +82,13 @@ def test_what_was_published_is_published_again(tmp_path, case):
     }
     for name, tensor in found.items():
         torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-6)
+
+
+def test_texts_come_with_their_tokenizer(tmp_path):
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="b"))
+    publish_text(tmp_path / "alone", tokenizer, {"eos_token": "b"})
+    publish_text(tmp_path / "writes", tokenizer, {}, {"num_beams": 4})
+    assert Tokenizer.from_file(str(tmp_path / "alone" / "tokenizer.json")).encode("a").ids == [0]
+    assert json.loads((tmp_path / "alone" / "tokenizer_config.json").read_text())["eos_token"] == "b"
+    assert not (tmp_path / "alone" / "generation_config.json").exists()
+    assert json.loads((tmp_path / "writes" / "generation_config.json").read_text()) == {"num_beams": 4}
