@@ -35,7 +35,10 @@ class ReadsTexts(Protocol):
     """Carries an encoder's passes out."""
 
     def context(self, lengths: Sequence[int]) -> ForwardContext:
-        """A context for texts of these lengths, for heads and for whoever runs the model by itself."""
+        """A context for texts of these lengths, for whoever runs the whole model by itself and watches."""
+
+    def head_context(self, lengths: Sequence[int]) -> DenseContext:
+        """A context for what a head makes of such texts, with the same kernels; nothing attends there."""
 
     def hidden(self, ids_T: Tensor, lengths: Sequence[int]) -> Tensor:
         """The vector of each token `[T, D]`. Several threads may ask at once."""
@@ -49,6 +52,8 @@ class PlainEncoder:
 
     def context(self, lengths: Sequence[int]) -> DenseContext:
         return DenseContext(lengths, self._kernels, device=self.model.input.embed_tokens.weight.device)
+
+    head_context = context
 
     def hidden(self, ids_T: Tensor, lengths: Sequence[int]) -> Tensor:
         return self.model.hidden(ids_T, self.context(lengths))
@@ -90,6 +95,9 @@ class TapedEncoder:
     def context(self, lengths: Sequence[int]) -> PagedContext:
         room = self._room(sum(-(-length // BLOCK_SIZE) for length in lengths))
         return PagedContext(whole_texts(lengths), room, self._kernels, torch.device("cpu"))
+
+    def head_context(self, lengths: Sequence[int]) -> DenseContext:
+        return DenseContext(lengths, self._kernels)
 
     @torch.inference_mode()
     def hidden(self, ids_T: Tensor, lengths: Sequence[int]) -> Tensor:

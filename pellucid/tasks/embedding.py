@@ -94,7 +94,7 @@ class Embedder:
 
         def forward(ids_T: Tensor, lengths: list[int]) -> list[Tensor]:
             hidden_TD = self.runner.hidden(ids_T, lengths)
-            return list(self.head(hidden_TD, self.runner.context(lengths)).float())
+            return list(self.head(hidden_TD, self.runner.head_context(lengths)).float())
 
         if not sequences:
             return torch.empty(0, 0)

@@ -78,7 +78,7 @@ class TextClassifier:
         head = self.model.heads[self.head.task]
 
         def forward(ids_T: Tensor, lengths: list[int]) -> list[Tensor]:
-            logits_RV = head(self.runner.hidden(ids_T, lengths), self.runner.context(lengths))
+            logits_RV = head(self.runner.hidden(ids_T, lengths), self.runner.head_context(lengths))
             scores_RV = scores(logits_RV, self.head)
             whole = self.head.task == "sequence"
             return list(torch.split(scores_RV, [1] * len(lengths) if whole else lengths))

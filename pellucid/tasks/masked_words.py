@@ -45,7 +45,7 @@ class MaskFiller:
             raise RequestError(f"top_k is {top_k}; it must be from 1 to {self.model.config.vocab_size}")
         device = self.model.input.embed_tokens.weight.device
         hidden_TD = self.runner.hidden(torch.tensor(ids, device=device), [len(ids)])
-        logits_MV = self.model.heads["words"](hidden_TD[at], self.runner.context([len(at)]))
+        logits_MV = self.model.heads["words"](hidden_TD[at], self.runner.head_context([len(at)]))
         best = logits_MV.float().softmax(-1).topk(top_k)
         return [
             FilledMask(
