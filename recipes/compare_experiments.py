@@ -95,7 +95,7 @@ class Repeats:
 
 def recall(text: Path | None, scale: float) -> Finding:
     """How often a token is recalled, against how far back it stands."""
-    V, distances, length, steps = 128, [2, 4, 8, 16, 32, 64], 128, max(1, int(2500 * scale))
+    V, distances, length, steps = 128, [2, 4, 8, 16, 32, 64], 128, max(1, int(3000 * scale))
     source = Repeats(V, distances, length, rows=16)
     trained = {
         "transformer": (models.decoder(V, 2, 4, 64, length), 3e-3),
