@@ -9,7 +9,6 @@ Run again, it goes on where it stopped. On two CPU cores it takes about an hour.
 import argparse
 import json
 import random
-import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -22,13 +21,15 @@ from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_model
 from pellucid.models.registry import read_config
 from pellucid.training import Documents, TrainConfig, initialise, publish, train
+from recipes import guide_phrases as phrases
 from recipes.guide_corpus import BOS, END, EOS, Marked, Piece, Writer, plain, read_facts
 from recipes.guide_exam import FILES, questions
 from recipes.guide_pronouns import Lessons, TextAndPronouns
+from recipes.guide_wording import THESAURUS
 
 CONTEXT = 512
-PRONOUNS = 0.4
-"""The share of a step's tokens that are sentences with pronouns."""
+COMMON = 80
+"""How often each word that people may ask with stands in what the vocabulary is made from."""
 SPECIAL = [EOS, BOS, END, "<|user|>", "<|assistant|>", "<|system|>"]
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -61,10 +62,15 @@ def documents(count: int, seed: int) -> list[list[Piece]]:
 
 
 def lessons(
-    tokenizer: Tokenizer, texts: list[list[Piece]], lines: list[list[Marked]], tokens: int, seed: int
+    tokenizer: Tokenizer,
+    texts: list[list[Piece]],
+    lines: list[list[Marked]],
+    tokens: int,
+    seed: int,
+    share: float = 0.4,
 ) -> Lessons:
-    """Documents and sentences with pronouns, of so many tokens a step in all."""
-    pronouns = int(tokens * PRONOUNS)
+    """Documents and sentences with pronouns, of so many tokens a step; the latter have `share` of them."""
+    pronouns = int(tokens * share)
     weights = [[(text, weight) for text, weight, _ in line] for line in lines]
     marks = [[(text, float(mark)) for text, _, mark in line] for line in lines]
     return Lessons(
@@ -91,6 +97,27 @@ def train_tokenizer(texts: list[str], vocab_size: int) -> Tokenizer:
         single=f"{BOS} $A", special_tokens=[(BOS, SPECIAL.index(BOS))]
     )
     return tokenizer
+
+
+def common_words() -> list[str]:
+    """Words that people may ask with, each often enough to become a token of its own."""
+    words = [word for phrase in THESAURUS for word in phrase.split()] + phrases.ANY_WORDS
+    return [f" {word}" for word in words] * COMMON
+
+
+def carry_over(model: Decoder, tokenizer: Tokenizer, start: str) -> None:
+    """Begin with another model's weights; a token it does not have begins as the sum of its parts there."""
+    weights = load_model(start, dtype="float32", device="cpu").state_dict()
+    theirs = Tokenizer.from_file(str(hub.find(start).path / "tokenizer.json"))
+    old_VD = weights["embed_tokens.weight"]
+    rows = []
+    for i in range(tokenizer.get_vocab_size()):
+        same = theirs.token_to_id(tokenizer.id_to_token(i))
+        text = tokenizer.decode([i], skip_special_tokens=False)
+        parts = [same] if same is not None else theirs.encode(text, add_special_tokens=False).ids
+        rows.append(old_VD[parts].sum(0) / len(parts) ** 0.5)
+    weights["embed_tokens.weight"] = weights["lm_head.weight"] = torch.stack(rows)  # they are tied
+    model.load_state_dict(weights)
 
 
 def encode(tokenizer: Tokenizer, texts: list[list[Piece]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -139,20 +166,24 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=2500, help="tokens a step")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--average", type=float, default=0.998, help="the decay of the weights' average")
-    parser.add_argument("--vocab", type=int, default=2560)
+    parser.add_argument("--vocab", type=int, default=6144)
+    parser.add_argument(
+        "--pronouns", type=float, default=0.4, help="the share of a step's tokens that are pronoun sentences"
+    )
+    parser.add_argument("--documents", type=int, default=110_000, help="how many to write before training")
+    parser.add_argument("--parts", type=int, default=1, help="parts of a step, for as many ranks of torchrun")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     target = args.publish or args.folder / "model"
-    texts = documents(110_000, args.seed)
+    texts = documents(args.documents, args.seed)
     args.folder.mkdir(parents=True, exist_ok=True)
     tokenizer_path = args.folder / "tokenizer.json"
-    if args.start and not tokenizer_path.exists():
-        shutil.copy(hub.find(args.start).path / "tokenizer.json", tokenizer_path)
     if not tokenizer_path.exists():
-        train_tokenizer([p for text in texts[:40_000] for p, _ in text], args.vocab).save(str(tokenizer_path))
+        words = [p for text in texts[:40_000] for p, _ in text] + common_words()
+        train_tokenizer(words, args.vocab).save(str(tokenizer_path))
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
     lines = list(islice(Writer(read_facts(), random.Random(args.seed)).sentences(), 60_000))
-    source = lessons(tokenizer, texts[1000:], lines[1000:], args.tokens, args.seed)
+    source = lessons(tokenizer, texts[1000:], lines[1000:], args.tokens, args.seed, args.pronouns)
     held_out = lessons(tokenizer, texts[:1000], lines[:1000], 8000, 0)
     batches = [lesson for step in range(2) for lesson in held_out.parts(step, 1)]
     fields = SHAPE | {"vocab_size": tokenizer.get_vocab_size()}
@@ -161,7 +192,7 @@ def main() -> None:
     assert isinstance(model, Decoder)
     initialise(model, seed=args.seed)
     if args.start:
-        model.load_state_dict(load_model(args.start, dtype="float32", device="cpu").state_dict())
+        carry_over(model, tokenizer, args.start)
     print(
         f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(source.text.ids):,} tokens of text"
     )
@@ -171,7 +202,13 @@ def main() -> None:
         save_text(target, tokenizer)
 
     plan = TrainConfig(
-        steps=args.steps, lr=args.lr, average=args.average, save_every=100, evaluate_every=200, seed=args.seed
+        steps=args.steps,
+        lr=args.lr,
+        average=args.average,
+        parts=args.parts,
+        save_every=50,
+        evaluate_every=100,
+        seed=args.seed,
     )
     train(model, source, TextAndPronouns(model), plan, args.folder, held_out=batches, on_evaluation=save)
 

@@ -1,10 +1,9 @@
-"""The guide model's text: hand-written facts, and many ways to ask for each.
+"""The guide model's text: conversations about hand-written facts, simple sentences, sentences with pronouns.
 
-`guide_text/*.txt` hold the facts. `[name; other name; plural name+]` begins a topic, and its lines `what:`,
-`why:`, `how:`, `ex:` are the answers. `? question | in other words | ...`, on one or several lines, with a
-line `= answer` is a question of its own (`= @name` and `= @name.why` give a topic's answer), and
-`(names | names)` with `= answer` a comparison. Here they become conversations: a question is put in one of
-many forms, politely or curtly, in lower case, with a slip of the finger, alone or after others.
+`guide_facts.py` reads the facts and the ways to ask for them; here they become conversations: a question is
+put in one of many forms, politely or curtly, in other words, in lower case, with a slip of the finger, alone
+or after others. Most answers break off as soon as no other begins like them: it is telling them apart that
+takes many examples.
 
 A document is a list of pieces `(text, weight)`; the weight says how much predicting that piece counts.
 """
@@ -12,10 +11,9 @@ A document is a list of pieces `(text, weight)`; the weight says how much predic
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from recipes import guide_phrases as phrases
+from recipes.guide_facts import Facts, Secret, Topic, beginnings, plain, read_facts
 from recipes.guide_sentences import (
     ANIMAL_AND_THING,
     ANIMALS,
@@ -25,93 +23,44 @@ from recipes.guide_sentences import (
     agreement,
     pronoun,
 )
+from recipes.guide_wording import Wording
+
+__all__ = ["BOS", "END", "EOS", "LOOKS", "RIGHT", "Marked", "Piece", "Writer", "plain", "read_facts"]
 
 Piece = tuple[str, float]
 Marked = tuple[str, float, int]
 """A piece of a sentence with a pronoun: its weight, and whether it looks or is what should be looked at."""
 LOOKS, RIGHT = 1, 2
-TEXT = Path(__file__).parent / "guide_text"
 BOS, END, EOS = "<|begin|>", "<|end|>", "<|endoftext|>"
-UNFORESEEABLE = 0.03
-"""The weight of what cannot be foreseen, such as a question: a little, for the meaning of its words."""
+UNFORESEEABLE, SOMETIMES = 0.15, 0.2
+"""The weight of what cannot be foreseen, such as a question, and how often it counts at all: a little, for
+the meaning of its words, and seldom, since it is most of the text."""
 UNKNOWN = "I do not know that. I am a small model that only knows about transformers."
 NO_SUMS = "I cannot calculate. I am a small model that only knows about transformers."
 NO_MORE = "That is all I know about it."
+ALIASES = 0.4
+"""How often a topic is spoken of without its name, where the facts say how."""
+BROKEN_OFF = 0.8
+"""How many conversations of one question end where no other answer would go on like this one."""
+MANY = 4
+"""How often a form with choices is asked, beside one without."""
 MOSTLY_ANIMALS = (*TWO_ANIMALS * 2, *ANIMAL_AND_THING)
-
-
-@dataclass
-class Topic:
-    """One subject: how people call it, and what there is to say about it."""
-
-    names: list[tuple[str, bool]]
-    answers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Facts:
-    """Everything in `guide_text`."""
-
-    topics: list[Topic] = field(default_factory=list)
-    asked: list[tuple[list[str], str]] = field(default_factory=list)
-    compared: list[tuple[list[str], list[str], str]] = field(default_factory=list)
-
-
-def names(text: str) -> list[tuple[str, bool]]:
-    """Names and whether each is a plural, as `a; b; cs+` writes them."""
-    return [(name.strip().removesuffix("+"), name.strip().endswith("+")) for name in text.split(";")]
-
-
-def read_facts() -> Facts:
-    """Read `guide_text/*.txt`."""
-    facts = Facts()
-    pending: list[str] | tuple[list[str], list[str]] = []
-    for path in sorted(TEXT.glob("*.txt")):
-        for line in path.read_text().splitlines():
-            if line.startswith("["):
-                facts.topics.append(Topic(names(line.strip("[]"))))
-            elif line.startswith("?"):
-                forms = [part.strip() for part in line[1:].split(" | ")]
-                pending = [*pending, *forms] if isinstance(pending, list) else forms
-            elif line.startswith("("):
-                left, right = line.strip("()").split("|")
-                pending = ([n for n, _ in names(left)], [n for n, _ in names(right)])
-            elif line.startswith("="):
-                answer = line[1:].strip()
-                if isinstance(pending, tuple):
-                    facts.compared.append((*pending, answer))
-                else:
-                    facts.asked.append((pending, answer))
-                pending = []
-            elif line and not line.startswith("#"):
-                aspect, _, answer = line.partition(": ")
-                facts.topics[-1].answers[aspect] = answer
-    known = {name: topic for topic in facts.topics for name, _ in topic.names}
-    facts.asked = [(forms, referred(answer, known)) for forms, answer in facts.asked]
-    return facts
-
-
-def referred(answer: str, known: dict[str, Topic]) -> str:
-    """The answer itself, or the one that `@name.aspect` refers to."""
-    if not answer.startswith("@"):
-        return answer
-    name, _, aspect = answer[1:].partition(".")
-    return known[name].answers[aspect or "what"]
-
-
-def plain(text: str) -> str:
-    """A question without its case and punctuation: what counts as the same question."""
-    return re.sub(r"[^a-z0-9 ]+", "", text.lower().replace("-", " ")).strip()
 
 
 class Writer:
     """Writes documents; everything drawn comes from one generator."""
 
     def __init__(self, facts: Facts, rng: random.Random, never: frozenset[str] = frozenset()) -> None:
-        """`never`: plain questions that must not be written, those of the examination."""
-        self.facts, self.rng, self.never = facts, rng, never
-        self.weights = [2.0 if any(n in phrases.CENTRAL for n, _ in t.names) else 1.0 for t in facts.topics]
-        self.ways = [len(forms) for forms, _ in facts.asked]
+        """`never`: plain questions that must not be written, nor any nearly like them."""
+        self.facts, self.rng, self.never = facts, rng, Secret(never)
+        self.wording = Wording(rng)
+        self.begins = beginnings([*facts.every_answer(), UNKNOWN, NO_SUMS, NO_MORE])
+        # what has more to be said about it is asked more, and some things more than others
+        central = [any(name in phrases.CENTRAL for name, _ in topic.names) for topic in facts.topics]
+        self.weights = [
+            len(t.answers) * (1.5 if c else 1.0) for t, c in zip(facts.topics, central, strict=True)
+        ]
+        self.ways = [sum(MANY if "[" in form else 1 for form in forms) for forms, _ in facts.asked]
 
     def documents(self) -> Iterator[list[Piece]]:
         """Documents without end."""
@@ -130,20 +79,28 @@ class Writer:
     def ask(self, forms: list[str], **slots: str) -> str:
         """One of the forms, filled in and roughened, and not one of the examination."""
         while True:
-            text = self.rough(self.rng.choice(forms).format(**slots), keep=slots.get("bare", ""))
-            if plain(text) not in self.never:
+            text = self.wording.chosen(self.rng.choice(forms).format(**slots)).strip()
+            text = self.wording.rough(text, keep=slots.get("keep", ""))
+            if not self.never.betrayed(text):
                 return text
 
     def about(self, topic: Topic, aspect: str) -> str:
-        name, plural = self.rng.choices(topic.names, [2.0] + [1.0] * (len(topic.names) - 1))[0]
-        forms = phrases.FORMS[aspect]
-        if aspect != "ex" and self.rng.random() < 0.55:
+        rng = self.rng
+        name, plural = rng.choices(topic.names, [2.0] + [1.0] * (len(topic.names) - 1))[0]
+        forms, keep = phrases.FORMS[aspect], name
+        if aspect != "ex" and rng.random() < 0.45:
             forms = [self.composed(aspect)]
+        if topic.aliases and rng.random() < ALIASES:
+            name, plural = rng.choice(topic.aliases)
+            name, keep = self.wording.chosen(name).strip(), ""
+            if aspect == "what" and rng.random() < 0.4:
+                forms = phrases.DESCRIBED
         return self.ask(
             forms,
             x=name,
             X=name[0].upper() + name[1:],
             bare=re.sub(r"^(a|an|the) ", "", name),
+            keep=keep,
             be="are" if plural else "is",
             do="do" if plural else "does",
             s="" if plural else "s",
@@ -162,55 +119,12 @@ class Writer:
         text = f"{opening} {verb} {rng.choice(phrases.WANTED[aspect])}{end}".strip()
         return text[0].upper() + text[1:]
 
-    def rough(self, text: str, keep: str = "") -> str:
-        """As people type: with a greeting, other words, no question mark, a slip. `keep` stays whole."""
-        rng = self.rng
-        if rng.random() < 0.16:
-            text = self.disturb(text, keep)
-        for word, others in phrases.SYNONYMS.items():
-            if word in text and rng.random() < 0.15:
-                text = text.replace(word, rng.choice(others), 1)
-        if rng.random() < 0.12:
-            before = rng.choice(phrases.BEFORE)
-            text = before + (text[0].lower() + text[1:] if text[:2] in phrases.LOWER else text)
-        if rng.random() < 0.08 and text[-1] in "?.":
-            text = text[:-1] + rng.choice(phrases.AFTER) + text[-1]
-        if rng.random() < 0.25:
-            text = text.lower()
-        if rng.random() < 0.25:
-            text = text.rstrip("?.!")
-        if rng.random() < 0.06 and len(text) > 12:
-            text = self.slip(text)
-        return text
-
-    def disturb(self, text: str, keep: str) -> str:
-        """A word more, less or other than expected, so that a strange word alone decides nothing."""
-        rng = self.rng
-        words = text.split(" ")
-        at = rng.randrange(len(words))
-        kind = rng.randrange(3)
-        if kind == 0:
-            words.insert(at, rng.choice(phrases.ANY_WORDS))
-        elif words[at].strip("?.!,").lower() not in keep.lower():
-            words[at : at + 1] = [rng.choice(phrases.ANY_WORDS)] if kind == 1 else []
-        return " ".join(words) or text
-
-    def slip(self, text: str) -> str:
-        """One letter left out, doubled or exchanged with the next."""
-        at = self.rng.randrange(3, len(text) - 2)
-        kind = self.rng.randrange(3)
-        if kind == 0:
-            return text[:at] + text[at + 1 :]
-        if kind == 1:
-            return text[:at] + text[at] + text[at:]
-        return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
-
     # -- turns ----------------------------------------------------------------------------------------
 
     def turns(self) -> list[tuple[str, str]]:
         """A question and its answer, perhaps with questions that lean on it."""
         rng = self.rng
-        (kind,) = rng.choices(["topic", "asked", "compared", "unknown"], [40, 44, 7, 9])
+        (kind,) = rng.choices(["topic", "asked", "compared", "unknown"], [38, 47, 6, 9])
         if kind == "asked":
             ((forms, answer),) = rng.choices(self.facts.asked, self.ways)
             return [(self.ask([form.replace("{", "{{").replace("}", "}}") for form in forms]), answer)]
@@ -273,12 +187,19 @@ class Writer:
         pieces: list[Piece] = [(BOS, 0.0)]
         if rng.random() < 0.04:
             pieces.append((f"<|system|>{rng.choice(phrases.SYSTEM)}{END}", 0.0))
-        (groups,) = rng.choices([1, 2, 3, 5], [60, 20, 12, 8])
-        for _ in range(groups):
-            for question, answer in self.turns():
-                pieces += [("<|user|>", 0.0), (question, UNFORESEEABLE), (f"{END}<|assistant|>", 0.0),
-                           (answer + END, 1.0)]  # fmt: skip
+        (groups,) = rng.choices([1, 2, 3, 5], [86, 8, 4, 2])
+        turns = [turn for _ in range(groups) for turn in self.turns()]
+        asking = self.unforeseeable()
+        for question, answer in turns:
+            pieces += [("<|user|>", 0.0), (question, asking), (f"{END}<|assistant|>", 0.0),
+                       (answer + END, 1.0)]  # fmt: skip
+        if len(turns) == 1 and rng.random() < BROKEN_OFF:
+            pieces[-1] = (self.begins.get(answer, answer + END), 1.0)
         return pieces
+
+    def unforeseeable(self) -> float:
+        """What a question's own words count."""
+        return UNFORESEEABLE if self.rng.random() < SOMETIMES else 0.0
 
     def simple(self) -> list[Piece]:
         at = 0 if self.rng.random() < 0.1 else self.rng.randrange(len(SIMPLE))
@@ -305,6 +226,7 @@ class Writer:
         """A fact as plain text, or a question with its answer and no template."""
         if self.rng.random() < 0.5:
             question, answer = self.turns()[0]
-            return [(BOS, 0.0), (question, UNFORESEEABLE), (f" {answer}{EOS}", 1.0)]
+            question = question if question[-1] in "?.!" else f"{question}?"
+            return [(BOS, 0.0), (question, self.unforeseeable()), (f" {answer}{EOS}", 1.0)]
         topic = self.rng.choice(self.facts.topics)
         return [(BOS, 0.0), (self.rng.choice(list(topic.answers.values())) + EOS, 1.0)]

@@ -2,12 +2,13 @@
 
 import random
 import re
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 
-from recipes.guide_corpus import Writer, plain, read_facts
+from recipes.guide_corpus import Writer, read_facts
 from recipes.guide_exam import FILES, passes, questions
+from recipes.guide_facts import Secret, beginnings, plain
 from recipes.guide_sentences import (
     ANIMAL_AND_THING,
     ANIMALS,
@@ -20,7 +21,9 @@ from recipes.guide_sentences import (
     many,
     pronoun,
 )
+from recipes.guide_wording import THESAURUS, Wording
 
+BEGUN = set(Writer(read_facts(), random.Random(0)).begins.values())
 NEVER = frozenset(plain(question) for file in FILES for question, _ in questions(file))
 
 
@@ -40,7 +43,11 @@ def test_training_has_no_question_of_the_examination():
     asked = {plain(text) for document in written(5000) for text, _ in document}
     assert not asked & NEVER
     forms = {plain(form) for forms, _ in read_facts().asked for form in forms}
-    assert not {form for form in forms if form in NEVER}
+    assert not forms & NEVER
+    secret = Secret(NEVER)
+    for document in written(1000, seed=3):
+        for (before, _), (text, _) in pairwise(document):
+            assert before != "<|user|>" or not secret.betrayed(text), text
 
 
 def test_the_same_seed_writes_the_same_text():
@@ -55,19 +62,61 @@ def test_every_topic_says_what_it_is_in_whole_sentences():
 
 
 def test_no_question_has_two_answers():
-    asked = read_facts().asked
-    assert len(asked) > 700 and sum(len(forms) for forms, _ in asked) > 5000
+    asked, wording = read_facts().asked, Wording(random.Random(0))
+    assert len(asked) > 1000 and sum(len(forms) for forms, _ in asked) > 6000
     answers = {}
     for forms, answer in asked:
         for form in forms:
-            assert answers.setdefault(plain(form), answer) == answer, form
+            for _ in range(5 if "[" in form else 1):
+                question = wording.chosen(form)
+                assert not set("[]{}") & set(question), form
+                assert answers.setdefault(plain(question), answer) == answer, question
+
+
+def test_every_topic_is_known_by_descriptions_too():
+    for topic in read_facts().topics:
+        assert topic.aliases, topic.names
+
+
+def test_a_choice_gives_one_of_its_words_and_nothing_else():
+    wording = Wording(random.Random(0))
+    drawn = {wording.chosen("[what/how [big/tall]] is [it/]").strip() for _ in range(200)}
+    assert drawn == {f"{a} is{b}" for a in ("what", "how big", "how tall") for b in ("", " it")}
+
+
+def test_words_are_exchanged_for_others_of_their_group_only_and_the_name_stays():
+    wording = Wording(random.Random(0))
+    drawn = {wording.exchanged("Why use softmax?", "softmax", 1.0) for _ in range(300)}
+    assert len(drawn) > 20
+    for question in drawn:
+        assert question.endswith("softmax?")
+        first = next(w for w in (*THESAURUS["why"], "why") if question.lower().startswith(w + " "))
+        assert question[len(first) : -len("softmax?")].strip() in THESAURUS["use"]
+        assert question[0].isupper()
+
+
+def test_an_answer_breaks_off_where_no_other_goes_on_like_it():
+    answers = read_facts().every_answer()
+    begins = beginnings(answers)
+    for answer, begin in begins.items():
+        assert [other for other in answers if other.startswith(begin)] == [answer]
+    assert sum(map(len, begins.values())) < 0.5 * sum(map(len, answers))
+
+
+def test_a_question_nearly_like_one_of_the_examination_is_recognised():
+    secret = Secret(frozenset({"how exactly does a very small cat sit on the mat", "what is a cat"}))
+    assert secret.betrayed("What is a cat?")
+    assert secret.betrayed("So how does a very small cat sit on the mat, exactly?")
+    assert not secret.betrayed("How does a dog sit on the mat?")
+    assert not secret.betrayed("What is a dog?")
 
 
 def test_only_what_the_model_should_say_counts_fully():
     for document in written(300):
         text = "".join(piece for piece, _ in document)
         assert text.startswith("<|begin|>")
-        assert text.endswith(("<|end|>", "<|endoftext|>"))
+        begun = document[-1][0] in BEGUN
+        assert begun or text.endswith(("<|end|>", "<|endoftext|>"))
         for piece, weight in document:
             if piece.startswith("<|"):
                 assert weight == 0.0
