@@ -10,6 +10,7 @@ Letters: T tokens, H heads, K head size.
 
 import random
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -127,17 +128,44 @@ def who_score(model: Decoder, tokenizer: Tokenizer, drawn: list[Pronoun], silent
     return right / len(drawn)
 
 
-def agreement_cases(tokenizer: Tokenizer, count: int, seed: int) -> list[Case]:
+def agreement_cases(tokenizer: Tokenizer, starts: list[str]) -> list[Case]:
     """The token before the verb should look at the first noun, not at the nearer second one."""
-    rng = random.Random(seed)
     cases = []
-    for _ in range(count):
-        _, start, _ = agreement(rng, test=True)
+    for start in starts:
         ids = tokenizer.encode(start)
         pieces = [tokenizer.decode([i]) for i in ids]
         first = start.split()[1]
         cases.append(Case(ids, len(ids) - 1, place(pieces, first), len(ids) - 1))
     return cases
+
+
+def agreements(count: int, seed: int) -> list[tuple[str, bool]]:
+    """Sentences up to their verb, and whether it is a plural."""
+    rng = random.Random(seed)
+    return [agreement(rng, test=True)[1:] for _ in range(count)]
+
+
+@torch.inference_mode()
+def verb_score(
+    model: Decoder, tokenizer: Tokenizer, drawn: list[tuple[str, bool]], silent: set[Head]
+) -> float:
+    """The share of sentences after which the right one of "is" and "are" is the likelier."""
+    one, many = (tokenizer.encode(verb, add_special_tokens=False)[0] for verb in (" is", " are"))
+    right = 0
+    for start, plural in drawn:
+        ids = torch.tensor(tokenizer.encode(start))
+        last_V = model(ids, Watched(len(ids), silent))[-1]
+        right += bool(last_V[many] > last_V[one]) == plural
+    return right / len(drawn)
+
+
+def without_each(model: Decoder, best: Head, score: Callable[[set[Head]], float]) -> None:
+    """Print what is right with all heads, without the chosen one, and without each of some random others."""
+    print(f"    with all heads: {score(set()):.1%}")
+    print(f"    without head {best[0]}.{best[1]}: {score({best}):.1%}")
+    others = [head for head in heads(model) if head != best]
+    for head in random.Random(4).sample(others, RANDOM_HEADS):
+        print(f"    without head {head[0]}.{head[1]}: {score({head}):.1%}")
 
 
 def report(model: Decoder, tokenizer: Tokenizer, kinds: tuple[int, int], seed: int) -> None:
@@ -150,11 +178,19 @@ def report(model: Decoder, tokenizer: Tokenizer, kinds: tuple[int, int], seed: i
     print(f"  the first noun is right in {first:.1%}, the nearest in {1 - first:.1%}")
     scored = shares(model, cases)[best]
     print(f"  head {best[0]}.{best[1]} looks from 'it' to the right noun in {scored:.1%} of {len(cases)}")
-    print(f"  'Who was tired?': {who_score(model, tokenizer, drawn, set()):.1%} right")
-    print(f"    without head {best[0]}.{best[1]}: {who_score(model, tokenizer, drawn, {best}):.1%}")
-    others = [head for head in heads(model) if head != best]
-    for head in random.Random(4).sample(others, RANDOM_HEADS):
-        print(f"    without head {head[0]}.{head[1]}: {who_score(model, tokenizer, drawn, {head}):.1%}")
+    print("  'Who was tired?' answered rightly")
+    without_each(model, best, lambda silent: who_score(model, tokenizer, drawn, silent))
+
+
+def report_agreement(model: Decoder, tokenizer: Tokenizer) -> None:
+    """The head that looks at the verb's subject, and what "is" or "are" loses without it and others."""
+    drawn = agreements(SCORED_ON, seed=6)
+    chosen_on = shares(model, agreement_cases(tokenizer, [s for s, _ in agreements(CHOSEN_ON, seed=5)]))
+    best = max(chosen_on, key=lambda head: chosen_on[head])
+    scored = shares(model, agreement_cases(tokenizer, [start for start, _ in drawn]))[best]
+    print(f"  head {best[0]}.{best[1]} looks from before the verb to its subject in {scored:.1%}")
+    print("  'is' or 'are' chosen rightly")
+    without_each(model, best, lambda silent: verb_score(model, tokenizer, drawn, silent))
 
 
 def main() -> None:
@@ -164,10 +200,8 @@ def main() -> None:
     report(model, tokenizer, TWO_ANIMALS, seed=1)
     print("an animal and a thing (The cat sat on the mat / The mat lay under the cat):")
     report(model, tokenizer, ANIMAL_AND_THING, seed=3)
-    chosen_on = shares(model, agreement_cases(tokenizer, CHOSEN_ON, seed=5))
-    best = max(chosen_on, key=lambda head: chosen_on[head])
-    scored = shares(model, agreement_cases(tokenizer, SCORED_ON, seed=6))[best]
-    print(f"head {best[0]}.{best[1]} looks from before the verb to its subject in {scored:.1%}")
+    print("a verb and its subject (The cat near the dogs is):")
+    report_agreement(model, tokenizer)
 
 
 if __name__ == "__main__":

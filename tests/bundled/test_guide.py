@@ -36,11 +36,20 @@ def test_the_cat_sat_on_the_mat(llm):
         ("What is self-attention?", "token"),
         ("Why a KV cache?", "recompute"),
         ("what is a transformer", "attention"),
-        ("Who are you?", "Pellucid"),
+        ("Who are you?", "I am Guide"),
+        ("Who made you?", "Pellucid"),
+        ("the pieces a text is cut into", "token"),
+        ("Quickly: whats the point of several heads", "different"),
     ],
 )
 def test_it_answers_about_its_subject(llm, question, word):
     assert word in answer(llm, question)
+
+
+def test_a_question_without_the_template_is_answered_too(llm):
+    (output,) = llm.generate(["What is AI?"], GREEDY, use_tqdm=False)
+    assert "intelligence" in output.outputs[0].text
+    assert output.outputs[0].finish_reason == "stop"
 
 
 def test_it_says_when_it_does_not_know(llm):
