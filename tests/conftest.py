@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kernels.cpu.every_path import emulator, player
+
+__all__ = ["emulator", "player"]
 
 
 @pytest.fixture(scope="session")

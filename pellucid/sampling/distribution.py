@@ -14,7 +14,7 @@ from pellucid.errors import RequestError
 from pellucid.sampling.filters import IN_ORDER, Everything, Likeliest
 from pellucid.sampling.ordering import top_tokens
 from pellucid.sampling.state import SamplingState
-from pellucid.sampling.weights import run_sums, take_rows, weigh, whole
+from pellucid.sampling.weights import take_rows, weigh, weight_sums, whole
 
 FEW, MANY = 64, 1024
 """How many of the likeliest tokens are looked at first, and how many at most to make room for top-k."""
@@ -68,7 +68,7 @@ def few_weights(
     asked = [row for row, state in enumerate(states) if not 0 < state.params.top_k < count]
     if V > count and asked:
         x_AV = take_rows(x_RV, asked)
-        total_A = run_sums(weigh(x_AV, values_RC[asked, 0], temperature_R[asked])).sum(dim=-1)
+        total_A = weight_sums(x_AV, values_RC[asked, 0], temperature_R[asked]).sum(dim=-1)
         tail_R[asked] = (total_A - whole(weights_RC[asked]).sum(dim=-1)).clamp_min(0)
     kept = apply_filters(Likeliest(weights_RC, tail_R), states)
     return kept.weights_RC, ids_RC, (kept.tail_R == 0).tolist()

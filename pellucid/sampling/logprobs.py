@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pellucid.sampling.ordering import top_tokens
-from pellucid.sampling.weights import SCALE, run_sums, slices, weigh
+from pellucid.sampling.weights import SCALE, passes, weight_sums
 
 LOOKED_AT = 16
 """A chosen token is nearly always among these likeliest; its rank is counted where it is not."""
@@ -36,7 +36,7 @@ def token_logprobs(
 ) -> list[dict[int, Logprob]]:
     """For each row its token (first) and its `counts[row]` likeliest (-1: all), likeliest first."""
     found: list[dict[int, Logprob]] = []
-    for rows in slices(logits_RV):
+    for rows in passes(logits_RV):
         found += some_logprobs(logits_RV[rows].float(), token_ids[rows], counts[rows])
     return found
 
@@ -72,7 +72,7 @@ def some_logprobs(
 
 def log_totals(logits_RV: Tensor, best_R: Tensor) -> Tensor:
     """log Σ exp(x) of each row `[R, 1]`, in float64."""
-    total_R = run_sums(weigh(logits_RV, best_R, torch.ones_like(best_R))).sum(dim=-1)
+    total_R = weight_sums(logits_RV, best_R, torch.ones_like(best_R)).sum(dim=-1)
     return (best_R.double() + (total_R / SCALE).log()).unsqueeze(1)
 
 

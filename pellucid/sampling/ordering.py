@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pellucid.kernels.cpu.logits import kernels_for
+
 RUN = 64
 ONE = 0x3F80
 """1 as a bfloat16; the bits of those from 0 to 1 count up with their value."""
@@ -43,7 +45,15 @@ def best_token(x_RV: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def top_tokens(x_RV: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest entries of each row, largest first: values and ids `[R, C]`.
+    """The `count` largest entries of each row, largest first: values and ids `[R, C]`."""
+    kernels = kernels_for(x_RV)
+    if kernels is None:
+        return top_tokens_by_torch(x_RV, count)
+    return kernels.top_tokens(x_RV, min(count, x_RV.shape[1]))
+
+
+def top_tokens_by_torch(x_RV: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The same with torch's operators.
 
     They lie in the `count` runs with the largest maxima. One more is looked at: where it equals the last one,
     which of the equal ones torch took is chance, so the lowest ids are looked up.

@@ -10,8 +10,8 @@ A row's token is a pure function of its own logits, parameters, tokens and seed:
 A race, not one number looked up in the running sum of the weights, for the sake of speculation: two models
 whose distributions are close draw the same token nearly as often as is possible at all (`speculative.py`).
 
-Letters: R rows, F those with filters, L those that their likeliest tokens do not settle, V vocabulary,
-C the likeliest tokens.
+Letters: R rows, F those with filters, P those without, L those that their likeliest tokens do not settle,
+V vocabulary, C the likeliest tokens.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,19 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import RequestError
-from pellucid.sampling.distribution import few, few_weights, filtered_weights, row_errors
+from pellucid.sampling.distribution import few, few_weights, filtered_weights, row_errors, temperatures
 from pellucid.sampling.edits import edit
 from pellucid.sampling.logprobs import NO_LOGPROBS, Logprob, token_logprobs
 from pellucid.sampling.ordering import best_token
 from pellucid.sampling.state import SamplingState
-from pellucid.sampling.weights import pick_from_all, pick_from_few, slices, take_rows
+from pellucid.sampling.weights import (
+    passes,
+    pick_from_all,
+    pick_from_few,
+    pick_from_logits,
+    slices,
+    take_rows,
+)
 
 
 class SampledToken(NamedTuple):
@@ -65,13 +72,13 @@ def choose(logits_RV: Tensor, states: Sequence[SamplingState]) -> list[SampledTo
 def draw_tokens(x_RV: Tensor, states: Sequence[SamplingState]) -> list[int]:
     """A token for each row, drawn from its edited logits."""
     ids: list[int] = []
-    for rows in slices(x_RV):
+    for rows in passes(x_RV):
         ids += draw_some(x_RV[rows].float(), states[rows])
     return ids
 
 
 def draw_some(x_RV: Tensor, states: Sequence[SamplingState]) -> list[int]:
-    """By the likeliest tokens where they settle a row, by the whole vocabulary otherwise."""
+    """By the likeliest tokens where they settle a row with filters, by the whole vocabulary otherwise."""
     key_R1 = torch.tensor([[state.key()] for state in states], device=x_RV.device)
     groups: dict[int, list[int]] = {}
     for row, state in enumerate(states):
@@ -83,10 +90,24 @@ def draw_some(x_RV: Tensor, states: Sequence[SamplingState]) -> list[int]:
         weights_FC, ids_FC, settled = few_weights(take_rows(x_RV, rows), some, count)
         picked = pick_from_few(weights_FC, ids_FC, x_RV.shape[1], key_R1[rows]).tolist()
         ids |= {row: token_id for row, token_id, yes in zip(rows, picked, settled, strict=True) if yes}
-    if left := [row for row in range(len(states)) if row not in ids]:
-        weights_LV = filtered_weights(take_rows(x_RV, left), [states[row] for row in left])
-        ids |= zip(left, pick_from_all(weights_LV, key_R1[left]).tolist(), strict=True)
+    plain = [row for row, state in enumerate(states) if not state.filtered]
+    left = [row for row in range(len(states)) if states[row].filtered and row not in ids]
+    for rows, draw in ((plain, draw_unfiltered), (left, draw_filtered)):
+        if rows:
+            found = draw(take_rows(x_RV, rows), [states[row] for row in rows], key_R1[rows])
+            ids |= zip(rows, found.tolist(), strict=True)
     return [ids[row] for row in range(len(states))]
+
+
+def draw_unfiltered(x_PV: Tensor, states: Sequence[SamplingState], key_P1: Tensor) -> Tensor:
+    """A token `[P]` for each row that no filter touches."""
+    return pick_from_logits(x_PV, best_token(x_PV)[0], temperatures(states, x_PV.device), key_P1)
+
+
+def draw_filtered(x_LV: Tensor, states: Sequence[SamplingState], key_L1: Tensor) -> Tensor:
+    """A token `[L]` for each row, from the weights of its whole vocabulary."""
+    parts = slices(x_LV)
+    return torch.cat([pick_from_all(filtered_weights(x_LV[i], states[i]), key_L1[i]) for i in parts])
 
 
 def describe(

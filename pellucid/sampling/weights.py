@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pellucid.kernels.cpu.logits import kernels_for
 from pellucid.sampling.draw import exponentials
 
 SCALE = 2.0**34
@@ -20,6 +21,12 @@ CACHED = 2**20
 
 def weigh(x_RC: Tensor, best_R: Tensor, temperature_R: Tensor) -> Tensor:
     """`exp((x - best) / temperature)` in float32: 1 for the likeliest token."""
+    if kernels := kernels_for(x_RC):
+        return kernels.weigh(x_RC, best_R, temperature_R)
+    return weigh_by_torch(x_RC, best_R, temperature_R)
+
+
+def weigh_by_torch(x_RC: Tensor, best_R: Tensor, temperature_R: Tensor) -> Tensor:
     return (x_RC - best_R[:, None]).div_(temperature_R[:, None]).exp_()
 
 
@@ -41,6 +48,13 @@ def run_sums(weights_RV: Tensor) -> Tensor:
     return whole(torch.cat((full_RN, rest_R1), dim=1))
 
 
+def weight_sums(x_RV: Tensor, best_R: Tensor, temperature_R: Tensor) -> Tensor:
+    """The sums of runs of the weights that `weigh` gives, where only they are wanted."""
+    if kernels := kernels_for(x_RV):
+        return kernels.weight_sums(x_RV, best_R, temperature_R)
+    return run_sums(weigh_by_torch(x_RV, best_R, temperature_R))
+
+
 def race(weights_RC: Tensor, key_R1: Tensor, place_RC: Tensor) -> Tensor:
     """The first entry `[R, 1]` of each row to arrive, each after an exponential time divided by its weight:
     it is any one with a probability proportional to its weight. The times come from key and place."""
@@ -49,12 +63,24 @@ def race(weights_RC: Tensor, key_R1: Tensor, place_RC: Tensor) -> Tensor:
 
 def pick_from_all(weights_RV: Tensor, key_R1: Tensor) -> Tensor:
     """Draw a token of each row `[R]`, with weights of at most 1: a race of runs, then one inside the run."""
-    V, device = weights_RV.shape[1], weights_RV.device
-    runs_RN = run_sums(weights_RV)
-    run_R1 = race(runs_RN, key_R1, -1 - torch.arange(runs_RN.shape[1], device=device))
-    id_RW = run_R1 * RUN + torch.arange(RUN, device=device)
+    V = weights_RV.shape[1]
+    id_RW = race_of_runs(run_sums(weights_RV), key_R1)
     run_RW = weights_RV.gather(1, id_RW.clamp_max(V - 1)) * (id_RW < V)
-    return (run_R1 * RUN + race(run_RW, key_R1, id_RW)).squeeze(1)
+    return id_RW.gather(1, race(run_RW, key_R1, id_RW)).squeeze(1)
+
+
+def pick_from_logits(x_RV: Tensor, best_R: Tensor, temperature_R: Tensor, key_R1: Tensor) -> Tensor:
+    """The same by all the weights that logits have, of which only those of the run that wins are kept."""
+    V = x_RV.shape[1]
+    id_RW = race_of_runs(weight_sums(x_RV, best_R, temperature_R), key_R1)
+    run_RW = weigh(x_RV.gather(1, id_RW.clamp_max(V - 1)), best_R, temperature_R) * (id_RW < V)
+    return id_RW.gather(1, race(run_RW, key_R1, id_RW)).squeeze(1)
+
+
+def race_of_runs(runs_RN: Tensor, key_R1: Tensor) -> Tensor:
+    """The ids `[R, W]` of the run that wins; some may lie beyond the vocabulary."""
+    places_N = torch.arange(runs_RN.shape[1], device=runs_RN.device)
+    return race(runs_RN, key_R1, -1 - places_N) * RUN + torch.arange(RUN, device=runs_RN.device)
 
 
 def pick_from_few(weights_RC: Tensor, ids_RC: Tensor, vocab_size: int, key_R1: Tensor) -> Tensor:
@@ -77,3 +103,8 @@ def slices(x_RV: Tensor) -> list[slice]:
     R, V = x_RV.shape
     step = max(1, CACHED // V) if x_RV.device.type == "cpu" else max(1, R)
     return [slice(start, start + step) for start in range(0, R, step)]
+
+
+def passes(x_RV: Tensor) -> list[slice]:
+    """All rows at once where they are read where they lie, else `slices`."""
+    return [slice(0, len(x_RV))] if kernels_for(x_RV) else slices(x_RV)

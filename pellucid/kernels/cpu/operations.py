@@ -26,6 +26,9 @@ class Kind(IntEnum):
     ACTIVATION = 9
     GATED = 10
     GATHER = 11
+    TOP = 12
+    WEIGH = 13
+    WEIGHT_SUMS = 14
 
 
 FORMATS = {"float32": 0, "bfloat16": 1, "float16": 2, "int8": 3, "int4": 4, "q4_k": 5, "q6_k": 6}
@@ -202,9 +205,33 @@ class Gather(ctypes.Structure):
     _fields_ = (("x", Rows), ("out", Rows), ("size", c_int64), ("index", c_void_p))
 
 
+class Top(ctypes.Structure):
+    """The largest entries of each row and their ids."""
+
+    _fields_ = (("x", Rows), ("size", c_int64), ("count", c_int64), ("values", c_void_p), ("ids", c_void_p))
+
+
+class Weigh(ctypes.Structure):
+    """`exp((x - best) / temperature)`."""
+
+    _fields_ = (("x", Rows), ("out", Rows), ("size", c_int64), ("best", c_void_p), ("temperature", c_void_p))
+
+
+class WeightSums(ctypes.Structure):
+    """Of those weights the sums of runs of 128."""
+
+    _fields_ = (
+        ("x", Rows),
+        ("size", c_int64),
+        ("best", c_void_p),
+        ("temperature", c_void_p),
+        ("sums", c_void_p),
+    )
+
+
 STRUCTS: tuple[type[ctypes.Structure], ...] = (
     Product, NormRows, Rotary, Store, RotaryStore, Attention, Embedding, Add, Scale, Activate, Gate, Gather,
-    Step, Operation,
+    Top, Weigh, WeightSums, Step, Operation,
 )  # fmt: skip
 """In the order in which `pellucid_size_of` numbers them."""
 

@@ -5,43 +5,24 @@ import random
 
 import pytest
 import torch
-from kernels.cpu import emulated
 
 from pellucid.kernels import AttentionSpec, PagedSegments, Segments, reference
 from pellucid.kernels.cpu import library
-from pellucid.kernels.cpu.kernels import CpuKernels, Now
+from pellucid.kernels.cpu.kernels import CpuKernels
 from pellucid.kernels.kept import as_kept
 from pellucid.kernels.large_pages import zeros_on
 from pellucid.kernels.packing import empty, quantise, unpack
 
-LIBRARY = library.load()
-if isinstance(LIBRARY, str):
-    pytest.skip(LIBRARY, allow_module_level=True)
-PATHS = [name for name, runs in LIBRARY.paths().items() if runs]
+if isinstance(library.load(), str):
+    pytest.skip(library.load(), allow_module_level=True)
 SHAPES = [(1, 5, 7), (1, 64, 96), (2, 17, 33), (9, 48, 40), (37, 130, 100), (131, 32, 64)]
 PACKED = ["int8", "int4", "q4_k", "q6_k"]
 WEIGHTS = ["float32", "bfloat16", "float16", *PACKED]
 
 
-@pytest.fixture(scope="session")
-def player(tmp_path_factory):
-    """The program that plays operations on an emulated AArch64 processor."""
-    if lacking := emulated.missing():
-        pytest.skip(f"{lacking}: the kernels for AArch64 cannot be run here")
-    return emulated.build(tmp_path_factory.mktemp("player"))
-
-
-@pytest.fixture(scope="module", params=[*PATHS, *emulated.PATHS])
-def kernels(request):
-    if request.param in emulated.PATHS:
-        far = emulated.Emulated(request.getfixturevalue("player"), request.param)
-        yield CpuKernels(far)
-        far.close()
-        return
-    before = LIBRARY.chosen_path
-    LIBRARY.choose_path(request.param)
-    yield CpuKernels(Now(LIBRARY))
-    LIBRARY.choose_path(before)
+@pytest.fixture(scope="module")
+def kernels(player):
+    return CpuKernels(player)
 
 
 @pytest.fixture(autouse=True)

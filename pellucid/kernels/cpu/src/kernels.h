@@ -5,6 +5,7 @@
 #include "attention.h"
 #include "elementwise.h"
 #include "product.h"
+#include "sampling.h"
 
 namespace PELLUCID_ISA {
 
@@ -15,9 +16,9 @@ extern const Table table;
 const Table table = {
     PELLUCID_NAME,
     {product, norm_rows, rotary, store_rows, rotary_store, attention, embedding_rows, add_rows, scale_rows,
-     activate_rows, gate_rows, gather_rows},
+     activate_rows, gate_rows, gather_rows, top_rows, weigh_rows, weight_sums},
     {product_need, nothing, nothing, nothing, rotary_store_need, attention_need, nothing, nothing, nothing, nothing,
-     nothing, nothing},
+     nothing, nothing, top_need, nothing, nothing},
 };
 
 }  // namespace PELLUCID_ISA

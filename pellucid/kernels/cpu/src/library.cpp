@@ -148,6 +148,7 @@ size_t pellucid_size_of(int64_t kind) {
     static const size_t sizes[] = {sizeof(Product),   sizeof(NormRows), sizeof(Rotary), sizeof(Store),
                                    sizeof(RotaryStore), sizeof(Attention), sizeof(Embedding), sizeof(Add),
                                    sizeof(Scale),     sizeof(Activate), sizeof(Gate),   sizeof(Gather),
+                                   sizeof(Top),       sizeof(Weigh),    sizeof(WeightSums),
                                    sizeof(Step),      sizeof(Operation)};
     return kind >= 0 && kind < static_cast<int64_t>(sizeof sizes / sizeof *sizes) ? sizes[kind] : 0;
 }

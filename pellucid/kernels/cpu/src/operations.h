@@ -30,6 +30,9 @@ enum class Kind : int64_t {
     kActivation,
     kGated,
     kGather,
+    kTop,
+    kWeigh,
+    kWeightSums,
     kCount,
 };
 
@@ -170,6 +173,31 @@ struct Gather {
     Rows x, out;
     int64_t size;
     const int64_t* index;
+};
+
+// The `count` largest entries of each row, largest first: values and ids [R, C].
+struct Top {
+    Rows x;
+    int64_t size, count;
+    float* values;
+    int64_t* ids;
+};
+
+// out = exp((x - best) / temperature), each row with its own two numbers.
+struct Weigh {
+    Rows x, out;
+    int64_t size;
+    const float* best;
+    const float* temperature;
+};
+
+// Of those weights the sums of runs of 128, the last of what is left, as whole numbers [R, size / 128 + 1].
+struct WeightSums {
+    Rows x;
+    int64_t size;
+    const float* best;
+    const float* temperature;
+    double* sums;
 };
 
 }  // namespace pellucid
