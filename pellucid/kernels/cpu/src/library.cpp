@@ -192,7 +192,8 @@ bool pellucid_run(const Operation* operations, int64_t count, const Step* step, 
     shared = line(shared), own = line(own);
     uint8_t* room = scratch.at_least(shared + own * static_cast<size_t>(workers) + 128);
     if (!room) return false;
-    run_team(workers, play, &run, room, room + shared, own);
+    const uint64_t work = reinterpret_cast<uintptr_t>(operations) + static_cast<uint64_t>(step->rows[0]);
+    run_team(workers, work, play, &run, room, room + shared, own);
     return true;
 }
 

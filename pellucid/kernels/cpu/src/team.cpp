@@ -136,35 +136,64 @@ void openmp_entry(void* pointer) {
 }
 
 // Whether to trust the other cores. Waits that make up a third of the time say that somebody else is on one of
-// them: two threads that wait half of the time are as slow as one, and one leaves the core to whom it belongs.
-// A smaller part is no more than cores that are not equally fast, and running together is still faster.
+// them: two threads that wait half of the time are as slow as one, and one leaves the core to whom it belongs. But if
+// the same work then takes no less time alone, running together was right, and is not judged again for a while.
 class Company {
   public:
     int wanted(int most) {
         if (most < 2 || Clock::now() >= alone_until_) return most;
         return 1;
     }
-    void ran(int64_t waited, int64_t took) {
-        waited_ += waited, took_ += took;
-        if (took_ < kWatched) return;
-        const bool stalled = waited_ * 3 > took_;
-        waited_ = took_ = 0;
+    void ran_together(uint64_t work, int64_t waited, int64_t took) {
+        together_.add(work, took);
+        waited_ += waited;
+        if (together_.took < kWatched) return;
+        const bool stalled = waited_ * 3 > together_.took && Clock::now() >= trusted_until_;
+        waited_ = 0;
         if (!stalled) {
+            together_ = {};
             patience_ = kShortest;
             return;
         }
+        before_ = together_;
+        together_ = alone_ = {};
         alone_until_ = Clock::now() + patience_;
         if (patience_ < kLongest) patience_ *= 2;
     }
+    void ran_alone(uint64_t work, int64_t took) {
+        if (Clock::now() >= alone_until_) return;
+        alone_.add(work, took);
+        if (alone_.took < kWatched || !before_.compares(alone_)) return;
+        if (alone_.pace() > 0.9 * before_.pace()) {
+            alone_until_ = {};
+            trusted_until_ = Clock::now() + kLongest;
+        }
+        before_ = {};
+    }
 
   private:
+    // Runs of one and the same work; other work in between makes it no measure.
+    struct Runs {
+        uint64_t work = 0;
+        int64_t runs = 0, took = 0;
+        bool mixed = false;
+
+        void add(uint64_t of, int64_t nanoseconds) {
+            mixed = mixed || (runs && of != work);
+            work = of, runs++, took += nanoseconds;
+        }
+        bool compares(const Runs& other) const { return runs && !mixed && !other.mixed && work == other.work; }
+        double pace() const { return static_cast<double>(took) / static_cast<double>(runs); }
+    };
+
     // ns of work that are judged together: long beside the few ms after a pause in which the system has both
     // threads on one core before it moves one of them
     static constexpr int64_t kWatched = 60'000'000;
     static constexpr std::chrono::milliseconds kShortest{100}, kLongest{3200};
-    Clock::time_point alone_until_{};
+    Clock::time_point alone_until_{}, trusted_until_{};
     std::chrono::milliseconds patience_ = kShortest;
-    int64_t waited_ = 0, took_ = 0;
+    int64_t waited_ = 0;
+    Runs together_, before_, alone_;
 };
 
 thread_local Company company;
@@ -177,8 +206,8 @@ bool shares_openmp() { return open_mp.parallel != nullptr; }
 
 int threads_to_use(int most) { return company.wanted(most); }
 
-void run_team(int count, void (*body)(void*, const Worker&), void* data, uint8_t* shared, uint8_t* own,
-              size_t own_bytes) {
+void run_team(int count, uint64_t work, void (*body)(void*, const Worker&), void* data, uint8_t* shared,
+              uint8_t* own, size_t own_bytes) {
     struct Job {
         void (*body)(void*, const Worker&);
         void* data;
@@ -190,8 +219,14 @@ void run_team(int count, void (*body)(void*, const Worker&), void* data, uint8_t
         Job& j = *static_cast<Job*>(pointer);
         j.body(j.data, Worker{id, workers, &j.barrier, j.shared, j.own + static_cast<size_t>(id) * j.own_bytes});
     };
-    if (count < 2) return entry(&job, 0, 1);
     const auto start = Clock::now();
+    const auto took = [start] {
+        return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+    };
+    if (count < 2) {
+        entry(&job, 0, 1);
+        return company.ran_alone(work, took());
+    }
     if (open_mp.parallel) {
         Region region{entry, &job};
         open_mp.parallel(openmp_entry, &region, static_cast<unsigned>(count), 0);
@@ -199,8 +234,7 @@ void run_team(int count, void (*body)(void*, const Worker&), void* data, uint8_t
         static Pool& pool = *new Pool;  // never destroyed: its threads may outlive the library's statics
         pool.run(count, entry, &job);
     }
-    const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
-    company.ran(job.barrier.nanoseconds_waited() / (count - 1), took);
+    company.ran_together(work, job.barrier.nanoseconds_waited() / (count - 1), took());
 }
 
 }  // namespace pellucid

@@ -17,8 +17,9 @@ bool shares_openmp();
 // How many threads a run should take now: `most`, or one while another process holds a core of ours.
 int threads_to_use(int most);
 
-// Runs `body` on `count` threads and returns when all are done. Each gets `own_bytes` of `own`.
-void run_team(int count, void (*body)(void*, const Worker&), void* data, uint8_t* shared, uint8_t* own,
-              size_t own_bytes);
+// Runs `body` on `count` threads and returns when all are done. Each gets `own_bytes` of `own`. `work` names what is
+// done: two runs of one name can be compared by the time they take.
+void run_team(int count, uint64_t work, void (*body)(void*, const Worker&), void* data, uint8_t* shared,
+              uint8_t* own, size_t own_bytes);
 
 }  // namespace pellucid
