@@ -77,7 +77,8 @@ class PromptReader:
     def _checked(self, ids: Sequence[Any]) -> list[int]:
         if not ids:
             raise RequestError("the prompt has no tokens; give at least one")
-        for at, token in enumerate(ids):
+        plain = set(map(type, ids)) == {int} and min(ids) >= 0 and max(ids) < self.vocab_size
+        for at, token in enumerate(() if plain else ids):
             if not _is_whole(token) or not 0 <= token < self.vocab_size:
                 raise RequestError(
                     f"prompt token {at} is {token!r}; this model's token ids are whole numbers from 0 to "
@@ -89,7 +90,7 @@ class PromptReader:
                 f"{self.max_model_len}, so give at most {self.max_model_len - 1}, or raise max_model_len if "
                 "the model allows it"
             )
-        return [int(token) for token in ids]
+        return list(ids) if plain else [int(token) for token in ids]
 
 
 @dataclass(frozen=True)
