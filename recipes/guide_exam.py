@@ -2,10 +2,10 @@
 
     python -m recipes.guide_exam pellucid/guide
 
-The files say what each answer must contain. `guide_exam.txt` was looked at while the text was made;
-`guide_exam_final.txt` is for the finished model; `guide_exam_unseen.txt` was written by another author, who
-had not read the training questions. A rubric of words can be fooled, so the answers are printed
-to be read.
+The files say what each answer must contain. `guide_exam.txt` was looked at while the text was made,
+`guide_exam_final.txt` is by the same author; `guide_exam_unseen.txt` was written by another author, and
+looked at while later text was made; `guide_exam_fourth.txt` by one who had read nothing of it, after that. A
+rubric of words can be fooled, so the answers are printed to be read.
 """
 
 import random
@@ -19,7 +19,7 @@ from recipes.guide_sentences import pronoun
 PRONOUN_SENTENCES = 500
 
 
-FILES = ("guide_exam.txt", "guide_exam_final.txt", "guide_exam_unseen.txt")
+FILES = ("guide_exam.txt", "guide_exam_final.txt", "guide_exam_unseen.txt", "guide_exam_fourth.txt")
 
 
 def questions(file: str) -> list[tuple[str, list[str]]]:
