@@ -13,11 +13,11 @@ OPTIMIZERS = {"adamw": adamw, "muon": muon}
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """The options of both recipes. The defaults are those of the bundled model."""
     parser.add_argument("pairs", type=Path, help="fra-eng.zip, or the fra.txt in it")
-    parser.add_argument("--steps", type=int, default=2300)
-    parser.add_argument("--decay", type=int, default=700, help="the last steps, while the rate falls to 0")
+    parser.add_argument("--steps", type=int, default=6500)
+    parser.add_argument("--decay", type=int, default=1500, help="the last steps, while the rate falls to 0")
     parser.add_argument("--tokens", type=int, default=2500, help="tokens a step, sources and targets")
     parser.add_argument("--lr", type=float, default=4e-3)
-    parser.add_argument("--dropout", type=float, default=0.05)
+    parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--vocab", type=int, default=4000)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="muon")
