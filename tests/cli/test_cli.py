@@ -141,8 +141,8 @@ def test_closed_standard_input_is_no_prompt(folder) -> None:
 
 
 def test_ctrl_c_ends_the_demo_cleanly_and_its_story_is_told(tmp_path) -> None:
-    slow = write_checkpoint(tmp_path, endless=True, max_position_embeddings=20000)
-    command = [sys.executable, "-m", "pellucid", "demo", str(slow), "What is AI?", "15000"]
+    slow = write_checkpoint(tmp_path, endless=True, max_position_embeddings=400000)
+    command = [sys.executable, "-m", "pellucid", "demo", str(slow), "What is AI?", "300000"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "120"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
