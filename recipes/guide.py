@@ -7,7 +7,6 @@ Run again, it goes on where it stopped. On two CPU cores it takes about an hour.
 """
 
 import argparse
-import json
 import random
 from itertools import islice
 from pathlib import Path
@@ -20,7 +19,7 @@ from pellucid.models import hub
 from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_model
 from pellucid.models.registry import read_config
-from pellucid.training import Documents, TrainConfig, initialise, publish, train
+from pellucid.training import Documents, TrainConfig, initialise, publish, publish_text, train
 from recipes import guide_phrases as phrases
 from recipes.guide_corpus import BOS, END, EOS, Marked, Piece, Writer, plain, read_facts
 from recipes.guide_exam import FILES, questions
@@ -139,20 +138,15 @@ def encode(tokenizer: Tokenizer, texts: list[list[Piece]]) -> tuple[np.ndarray, 
 
 def save_text(folder: Path, tokenizer: Tokenizer) -> None:
     """tokenizer.json, tokenizer_config.json and generation_config.json."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
+    settings = {
         "bos_token": BOS,
         "eos_token": EOS,
         "pad_token": EOS,
         "model_max_length": CONTEXT,
-        "clean_up_tokenization_spaces": False,
         "chat_template": TEMPLATE,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
     generation = {key: SHAPE[key] for key in ("bos_token_id", "eos_token_id")} | {"do_sample": False}
-    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+    publish_text(folder, tokenizer, settings, generation)
 
 
 def main() -> None:
