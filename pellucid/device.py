@@ -1,6 +1,5 @@
 """Where a model runs and in which numbers: devices, dtypes, and the memory there is."""
 
-import difflib
 import math
 import os
 import time
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pellucid.errors import ConfigError
+from pellucid.errors import ConfigError, did_you_mean
 
 DTYPES = {
     "float32": torch.float32,
@@ -43,8 +42,7 @@ def resolve_dtype(name: str | torch.dtype, published: str | None) -> torch.dtype
     wanted = (published or "float32") if name == "auto" else str(name)
     wanted = SHORT_NAMES.get(wanted, wanted)
     if wanted not in DTYPES:
-        near = difflib.get_close_matches(wanted, DTYPES, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(wanted, DTYPES)
         if name == "auto":
             allowed = ", ".join(DTYPES)
             raise ConfigError(
@@ -62,8 +60,7 @@ def resolve_cache_dtype(name: str | torch.dtype) -> torch.dtype | None:
     wanted = str(name).removeprefix("torch.")
     wanted = SHORT_NAMES.get(wanted, wanted)
     if wanted not in CACHE_DTYPES:
-        near = difflib.get_close_matches(wanted, CACHE_DTYPES, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(wanted, CACHE_DTYPES)
         raise ConfigError(f"kv_cache_dtype {str(name)!r}{hint}: allowed are {', '.join(CACHE_DTYPES)}")
     return CACHE_DTYPES[wanted]
 

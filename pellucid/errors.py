@@ -1,5 +1,8 @@
 """Mistakes a user can act on: each message says what was given, what is allowed and what to do."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class PellucidError(ValueError):
     """The root of every error that is the caller's to mend."""
@@ -31,6 +34,12 @@ class RequestError(PellucidError):
 
 class QueueFullError(RequestError):
     """A request that could be served, but not now: as many wait as may."""
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """` (did you mean 'llama'?)`, to be put behind a name that is not known; empty where none is near."""
+    near = get_close_matches(given, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def one_line(what: object, width: int = 1000) -> str:

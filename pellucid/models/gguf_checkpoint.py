@@ -1,7 +1,6 @@
 """A GGUF file as a checkpoint: the family it belongs to under GGUF's names, its config, tensors and
 tokenizer."""
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pellucid.errors import ConfigError, WeightsError
+from pellucid.errors import ConfigError, WeightsError, did_you_mean
 from pellucid.models.body import BodyConfig
 from pellucid.models.family import Family
 from pellucid.models.gguf_architectures import ARCHITECTURES
@@ -55,8 +54,7 @@ def open_gguf(path: Path) -> GGUFCheckpoint:
             f"{path}: `general.architecture` is missing, so nothing says how to read its tensors"
         )
     if architecture is None:
-        near = difflib.get_close_matches(header.architecture, ARCHITECTURES, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(header.architecture, ARCHITECTURES)
         raise ConfigError(
             f"{path}: `general.architecture` is {header.architecture!r}{hint}; Pellucid opens GGUF files of "
             f"{', '.join(sorted(ARCHITECTURES))}"

@@ -1,10 +1,9 @@
 """Which family reads which `model_type`."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from pellucid.errors import ConfigError
+from pellucid.errors import ConfigError, did_you_mean
 from pellucid.models import (
     bart,
     bert,
@@ -78,8 +77,7 @@ def family_of(fields: Mapping[str, Any], where: str) -> Family[Any]:
         raise ConfigError(f"{where}: `model_type` is missing, so nothing says which family this model is of")
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
     if family is None:
-        near = difflib.get_close_matches(str(model_type), FAMILIES, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(str(model_type), FAMILIES)
         known = ", ".join(sorted(FAMILIES))
         raise ConfigError(f"{where}: `model_type` is {model_type!r}{hint}; Pellucid opens {known}")
     return family

@@ -1,12 +1,11 @@
 """Finds and runs the repository's recipes: `pellucid train NAME ...`."""
 
-import difflib
 import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pellucid.errors import SourceError
+from pellucid.errors import SourceError, did_you_mean
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,8 +28,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
             "package. Clone it and install it with `pip install -e .`"
         )
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(name, known)
         raise SourceError(f"no recipe is called {name!r}{hint}; there are {', '.join(known)}")
     before = sys.argv, sys.path
     sys.argv, sys.path = [f"pellucid train {name}", *arguments], [str(ROOT), *sys.path]
