@@ -145,8 +145,9 @@ def test_ctrl_c_ends_the_demo_cleanly_and_its_story_is_told(tmp_path) -> None:
     command = [sys.executable, "-m", "pellucid", "demo", str(slow), "What is AI?", "300000"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "120"}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         process.stdout.readline()  # the question
         time.sleep(1)
