@@ -11,6 +11,7 @@ keys, B blocks, S slots in a block, E entries of a distance table.
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -18,6 +19,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pellucid.kernels.dropout import kept
 from pellucid.kernels.kept import round_heads
@@ -112,7 +114,7 @@ def attention(
     outs = []
     split = ((q_XHK, query_sizes), (k_XGK, key_sizes), (v_XGK, key_sizes))
     q_g, k_g, v_g = (torch.split(x, sizes) for x, sizes in split)
-    for (n, Q, L), q, k, v in zip(plan.groups, q_g, k_g, v_g, strict=True):
+    for (n, Q, L), hidden_n11L, q, k, v in zip(plan.groups, plan.hidden, q_g, k_g, v_g, strict=True):
         q_nHQK = q.view(n, Q, -1, spec.head_dim).transpose(1, 2)
         k_nGLK = k.view(n, L, -1, spec.head_dim).transpose(1, 2)
         v_nGLK = v.view(n, L, -1, spec.head_dim).transpose(1, 2)
@@ -124,11 +126,15 @@ def attention(
             first = L - Q if spec.causal else 0
             mask = _unseen(Q, L, first, spec.causal, spec.window, q_THK.dtype, q_THK.device)
             mask = mask if bias_HE is None else mask + _bias(bias_HE, Q, L, first).to(q_THK.dtype)
+        if hidden_n11L is not None:
+            hidden_n11L = hidden_n11L.to(q_THK.dtype)
+            mask = hidden_n11L.expand(-1, -1, Q, -1) if mask is None else mask + hidden_n11L
         if fused:
-            out_nHQK = F.scaled_dot_product_attention(
-                q_nHQK, k_nGLK, v_nGLK, mask, is_causal=triangle and by_name, scale=spec.scale,
-                enable_gqa=spec.num_heads != spec.num_kv_heads,
-            )  # fmt: skip
+            with _planless(q_THK.device):
+                out_nHQK = F.scaled_dot_product_attention(
+                    q_nHQK, k_nGLK, v_nGLK, mask, is_causal=triangle and by_name, scale=spec.scale,
+                    enable_gqa=spec.num_heads != spec.num_kv_heads,
+                )  # fmt: skip
         else:
             out_nHQK = _attend_openly(q_nHQK, k_nGLK, v_nGLK, spec, mask, dropout, generator)
         outs.append(out_nHQK.transpose(1, 2).flatten(0, 1))
@@ -142,6 +148,8 @@ class _DensePlan:
 
     groups: list[tuple[int, int, int]]
     """Sequences, queries and keys of each group."""
+    hidden: list[Tensor | None]
+    """For each group what hides keys that a sequence has not, `[n, 1, 1, L]`; None where all have theirs."""
     queries_X: Tensor
     keys_X: Tensor
     back_T: Tensor | None
@@ -154,30 +162,54 @@ def _dense_plan(segments: Segments, causal: bool, device: torch.device) -> _Dens
     queries = [b - a for a, b in pairwise(segments.query_starts)]
     keys = [b - a for a, b in pairwise(segments.key_starts)]
     extend = causal and queries == keys and len(set(queries)) > 1
+    pad = not causal and _launches_cost(device) and len(set(zip(queries, keys, strict=True))) > 1
     members: dict[tuple[int, int], list[int]] = {}
     for i, (Q, L) in enumerate(zip(queries, keys, strict=True)):
-        Q, L = (-(-Q // _ROUND) * _ROUND,) * 2 if extend else (Q, L)
+        Q, L = (-(-n // _ROUND) * _ROUND if extend or pad else n for n in (Q, L))
         members.setdefault((Q, L), []).append(i)
-    query_rows, key_rows, back = [], [], torch.empty(segments.query_starts[-1], dtype=torch.int64)
-    at = 0
-    for (Q, L), numbers in members.items():
-        for i in numbers:
-            q, k = segments.query_starts[i], segments.key_starts[i]
-            query_rows.append(q + torch.arange(Q).clamp_max(queries[i] - 1))
-            key_rows.append(k + torch.arange(L).clamp_max(keys[i] - 1))
-            back[q : q + queries[i]] = at + torch.arange(queries[i])
-            at += Q
     groups = [(len(numbers), Q, L) for (Q, L), numbers in members.items()]
-    if len(groups) == 1 and not extend:
+    hidden: list[Tensor | None] = [None] * len(groups)
+    if len(groups) == 1 and not extend and not pad:
         none = torch.empty(0, dtype=torch.int64)
-        return _DensePlan(groups, none, none, None)
-    return _DensePlan(
-        groups, torch.cat(query_rows).to(device), torch.cat(key_rows).to(device), back.to(device)
-    )
+        return _DensePlan(groups, hidden, none, none, None)
+    query_rows, key_rows = [], []
+    for at, ((Q, L), numbers) in enumerate(members.items()):
+        query_rows.append(_extended(segments.query_starts, queries, numbers, Q))
+        key_rows.append(_extended(segments.key_starts, keys, numbers, L))
+        if pad:
+            beyond_nL = torch.arange(L) >= torch.tensor([keys[i] for i in numbers])[:, None]
+            hidden_nL = torch.zeros(beyond_nL.shape).masked_fill_(beyond_nL, _FAR_BELOW)
+            hidden[at] = hidden_nL[:, None, None].to(device)
+    queries_X = torch.cat(query_rows)
+    real_T = torch.nonzero(torch.diff(queries_X, prepend=torch.tensor([-1]))).flatten()
+    back_T = torch.empty_like(real_T)
+    back_T[queries_X[real_T]] = real_T
+    return _DensePlan(groups, hidden, *(x.to(device) for x in (queries_X, torch.cat(key_rows), back_T)))
+
+
+def _launches_cost(device: torch.device) -> bool:
+    """Whether one more launch costs more than keys that nobody sees."""
+    return device.type == "cuda"
+
+
+def _planless(device: torch.device) -> AbstractContextManager[None]:
+    """Fused attention without cuDNN's on a GPU: that plans each new shape for tens of milliseconds, and every
+    batch has its own shapes."""
+    if device.type != "cuda":
+        return nullcontext()
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
+
+
+def _extended(starts: Sequence[int], lengths: Sequence[int], members: Sequence[int], length: int) -> Tensor:
+    """The rows of these sequences, one after the other, the last row of each repeated up to `length`."""
+    starts_n, lengths_n = (torch.tensor([numbers[i] for i in members]) for numbers in (starts, lengths))
+    return (starts_n[:, None] + torch.minimum(torch.arange(length), lengths_n[:, None] - 1)).flatten()
 
 
 _ROUND = 32
 """Lengths are rounded up to a multiple of this to make groups fewer."""
+_FAR_BELOW = -30_000.0
+"""What hides a key, and leaves an appended query that sees no other something to look at."""
 _SHORT = 512
 """Up to so many keys the scores of all queries may lie open in memory."""
 
@@ -293,7 +325,8 @@ def paged_attention(
         q_nQGRK = q_THK.index_select(0, group.rows_nQ.flatten()).view(n, Q, -1, R, spec.head_dim)
         q_nGqK = q_nQGRK.permute(0, 2, 3, 1, 4).reshape(n, -1, R * Q, spec.head_dim)
         if spec.soft_cap is None:
-            out_nGqK = F.scaled_dot_product_attention(q_nGqK, k_nGLK, v_nGLK, mask, scale=spec.scale)
+            with _planless(q_THK.device):
+                out_nGqK = F.scaled_dot_product_attention(q_nGqK, k_nGLK, v_nGLK, mask, scale=spec.scale)
         else:
             out_nGqK = _attend_openly(q_nGqK, k_nGLK, v_nGLK, spec, mask)
         out_nQHK = (

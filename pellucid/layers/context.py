@@ -90,11 +90,12 @@ class DenseContext:
         """`lengths`: tokens of each sequence, packed end to end. `memory`: the context of the encoder's pass,
         whose sequence i each sequence i here may look at. `dropout` draws from `generator`."""
         self.kernels = kernels
-        self.positions_T = torch.cat([torch.arange(n, device=device) for n in lengths])
-        lengths_N = torch.tensor(lengths, device=device)
-        self.lengths_T = lengths_N.repeat_interleave(lengths_N)
-        self.prompt_lengths_T = self.lengths_T
         starts = tuple(accumulate(lengths, initial=0))
+        lengths_N, starts_N = (torch.tensor(numbers, device=device) for numbers in (lengths, starts[:-1]))
+        first_T = starts_N.repeat_interleave(lengths_N, output_size=starts[-1])
+        self.positions_T = torch.arange(starts[-1], device=device) - first_T
+        self.lengths_T = lengths_N.repeat_interleave(lengths_N, output_size=starts[-1])
+        self.prompt_lengths_T = self.lengths_T
         self._self_segments = Segments(starts, starts)
         self._remembered: dict[int, tuple[Tensor, Tensor]] = {}
         self._memory = memory

@@ -83,7 +83,8 @@ def load_state(folder: Path, model: nn.Module, optimizer: Optimizer, average: Av
             parameter.copy_(file.get_tensor(f"model.{name}"))
             kinds = {kind for kind, _, of in (key.partition(".") for key in saved) if of == name} - OTHERS
             moments = {kind: file.get_tensor(f"{kind}.{name}").to(parameter.device) for kind in kinds}
-            optimizer.restore(parameter, {"step": torch.tensor(float(meta["step"])), **moments})
+            step = torch.tensor(float(meta["step"]), device=parameter.device)
+            optimizer.restore(parameter, {"step": step, **moments})
             if average is not None:
                 average.values[name].copy_(file.get_tensor(f"average.{name}"))
     return Progress(int(meta["step"]), float(meta["best"]), int(meta["worse"]))

@@ -98,8 +98,9 @@ def training_context(
 @torch.no_grad()
 def evaluate(model: nn.Module, task: Task[P], batches: Iterable[P]) -> float:
     """The mean loss over batches, without dropout or smoothing."""
+    device = next(model.parameters()).device
     total, weight = 0.0, 0.0
     for batch in batches:
-        total += task.loss(model, batch, None).item()
+        total += task.loss(model, batch.to(device), None).item()
         weight += batch.weights_T.sum().item()
     return total / weight

@@ -57,6 +57,18 @@ def test_dense_attention(name, queries, keys, bias):
 
 
 @pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
+@pytest.mark.parametrize("name", [name for name, spec in SPECS.items() if not spec.get("causal", True)])
+def test_what_is_padded_where_launches_cost_is_seen_by_nobody(name, bias, monkeypatch):
+    monkeypatch.setattr(torch_ops, "_launches_cost", lambda device: True)
+    torch_ops._dense_plan.cache_clear()
+    test_dense_attention(name, (5, 40, 3, 1), (5, 40, 3, 1), bias)
+    if "window" not in SPECS[name]:
+        test_dense_attention(name, (5, 40, 3, 1), (5, 2, 33, 7), bias)
+    test_gradients_are_the_references(name)
+    torch_ops._dense_plan.cache_clear()
+
+
+@pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int8], ids=str)
 @pytest.mark.parametrize("name", SPECS)
 def test_attention_over_blocks(name, bias, dtype):
