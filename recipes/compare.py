@@ -5,8 +5,10 @@
     pellucid train compare parts --text T    the same decoder without residuals, norm, positions, heads, gate
     pellucid train compare sizes --text T    loss against size, five sizes
     pellucid train compare cache             the KV cache on and off, against length
+    pellucid train compare translation --text P    a translator beside an LSTM with attention
 
-T is a plain text, say https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt
+T is a plain text, say https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt,
+P the pairs of the recipe `translate`, http://www.manythings.org/anki/fra-eng.zip.
 """
 
 import argparse
@@ -29,7 +31,9 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="how many steps, by the usual number")
     args = parser.parse_args()
     if args.experiment in READ_TEXT and (args.text is None or not args.text.is_file()):
-        raise SourceError(f"{args.experiment} learns from a text: give --text FILE, of 100 kB or more")
+        raise SourceError(
+            f"{args.experiment} learns from a file: give --text FILE, as `pellucid train compare --help` says"
+        )
     finding = EXPERIMENTS[args.experiment](args.text, args.scale)
     keep(args.experiment, finding, args.docs)
     print(section(args.experiment, finding))

@@ -22,6 +22,7 @@ from pellucid.training.optim import adamw
 from pellucid.training.ranks import Ranks
 from recipes import compare_models as models
 from recipes.compare_page import Finding
+from recipes.compare_translation import translation
 from recipes.shakespeare import character_tokenizer
 
 
@@ -225,5 +226,6 @@ EXPERIMENTS: dict[str, Callable[[Path | None, float], Finding]] = {
     "parts": parts,
     "sizes": sizes,
     "cache": cache,
+    "translation": translation,
 }
-READ_TEXT = ("parts", "sizes")
+READ_TEXT = ("parts", "sizes", "translation")

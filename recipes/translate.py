@@ -48,8 +48,24 @@ def shape(vocab_size: int, width: int, encoder: int, decoder: int) -> dict[str, 
     }
 
 
-def save_text(folder: Path, tokenizer: Tokenizer) -> None:
-    """The tokenizer, and how translations are searched for."""
+def build(args: argparse.Namespace, fields: dict[str, object]) -> EncoderDecoder:
+    """A model of this config with random weights."""
+    family, config = read_config(fields)
+    model = family.build(config)
+    assert isinstance(model, EncoderDecoder)
+    initialise(model, seed=args.seed, std=args.width**-0.5)
+    return model.to(resolve_device("auto"))
+
+
+def task(args: argparse.Namespace) -> TargetOfSource:
+    """What it is trained to do."""
+    return TargetOfSource(torch_ops, dropout=args.dropout, label_smoothing=0.1)
+
+
+def save_model(folder: Path, model: EncoderDecoder, fields: dict[str, object], tokenizer: Tokenizer) -> None:
+    """A checkpoint that LLM opens: weights, tokenizer, and how translations are searched for."""
+    family, _ = read_config(fields)
+    publish(folder, model, family, fields, dtype=torch.float16)  # half the bytes, and the same scores
     generation = {
         "bos_token_id": SPECIAL.index(BOS),
         "eos_token_id": SPECIAL.index(EOS),
@@ -83,22 +99,16 @@ def main() -> None:
     args = parser.parse_args()
     tokenizer, source, held_out = prepare(args.pairs, args.folder, args.vocab, args.tokens, args.seed)
     fields = shape(tokenizer.get_vocab_size(), args.width, args.encoder, args.decoder)
-    family, config = read_config(fields)
-    model = family.build(config)
-    assert isinstance(model, EncoderDecoder)
-    initialise(model, seed=args.seed, std=args.width**-0.5)
+    model = build(args, fields)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters:,} parameters, {len(source.sources):,} pairs, {source.steps_in(0):,} steps an epoch")
-    model.to(resolve_device("auto"))
     target = args.folder / "model"
 
     def save(step: int) -> None:
-        publish(target, model, family, fields, dtype=torch.float16)  # half the bytes, and the same scores
-        save_text(target, tokenizer)
+        save_model(target, model, fields, tokenizer)
         (target / "README.md").write_text(card(parameters, step, len(source.sources)))
 
-    task = TargetOfSource(torch_ops, dropout=args.dropout, label_smoothing=0.1)
-    train(model, source, task, plan(args), args.folder, held_out=held_out, on_evaluation=save)
+    train(model, source, task(args), plan(args), args.folder, held_out=held_out, on_evaluation=save)
     print(f"The checkpoint is {target}; Hello world: {translate('Hello world', str(target))}")
 
 

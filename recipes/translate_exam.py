@@ -15,7 +15,25 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from pellucid import LLM, translate
-from recipes.translate_data import read_pairs, split
+from recipes.translate_data import Pair, read_pairs, split
+
+
+def sentences(path: Path, validation: bool = False, first: int | None = None) -> list[Pair]:
+    """The test share's sentences, or the validation share's, each with its first translation."""
+    _, held_out, test = split(read_pairs(path))
+    return [pair for pair in (held_out if validation else test) if pair.first][:first]
+
+
+def score(written: list[str], pairs: list[Pair]) -> tuple[str, str, float]:
+    """BLEU and chrF as sacrebleu prints them, and the number of the first."""
+    references = [[pair.french for pair in pairs]]
+    bleu, chrf = BLEU(), CHRF()
+    found = bleu.corpus_score(written, references)
+    return (
+        f"{found}  ({bleu.get_signature()})",
+        f"{chrf.corpus_score(written, references)}  ({chrf.get_signature()})",
+        found.score,
+    )
 
 
 def main() -> None:
@@ -30,19 +48,15 @@ def main() -> None:
     parser.add_argument("--show", type=int, default=10, help="print so many translations")
     parser.add_argument("--json", type=Path, help="write every translation here")
     args = parser.parse_args()
-    _, validation, test = split(read_pairs(args.pairs))
-    pairs = [pair for pair in (validation if args.validation else test) if pair.first][: args.first]
+    pairs = sentences(args.pairs, args.validation, args.first)
     llm = LLM(args.model, dtype=args.dtype)
     begin = time.monotonic()
     written = translate([pair.english for pair in pairs], llm)
     seconds = time.monotonic() - begin
     for number in range(0, len(pairs), max(1, len(pairs) // max(1, args.show))):
         print(f"{pairs[number].english}\n  {written[number]}\n  ({pairs[number].french})")
-    references = [[pair.french for pair in pairs]]
-    bleu, chrf = BLEU(), CHRF()
     print(f"{len(pairs):,} sentences in {seconds:.0f} s")
-    print(f"{bleu.corpus_score(written, references)}  ({bleu.get_signature()})")
-    print(f"{chrf.corpus_score(written, references)}  ({chrf.get_signature()})")
+    print(*score(written, pairs)[:2], sep="\n")
     if args.json:
         rows = [
             {"english": pair.english, "reference": pair.french, "written": text}

@@ -110,6 +110,17 @@ def test_the_recipe_ends_in_a_translator(file, tmp_path, capsys):
     assert isinstance(one, str) and one == translate("I see the cat", llm) and isinstance(two, str)
 
 
+def test_the_comparison_trains_and_asks_both(lines, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(translate_data, "GREETED", 1)
+    shares = translate_data.split([Pair(english, french, True) for english, french in lines])
+    pairs = [pair for share, count in zip(shares, (30, 2, 2), strict=True) for pair in share[:count]]
+    file = tmp_path / "fra.txt"
+    file.write_text("".join(f"{pair.english}\t{pair.french}\n" for pair in pairs))
+    recipes.run("compare", ["translation", "--text", str(file), "--scale", "0.002", "--docs", str(tmp_path)])
+    assert "| steps | transformer, BLEU | LSTM with attention, BLEU |" in capsys.readouterr().out
+    assert (tmp_path / "why_transformers" / "translation.png").exists()
+
+
 def small_lstm():
     torch.manual_seed(0)
     return translate_lstm.AttentionLstm(20, width=8, layers=2, dropout=0.0)
