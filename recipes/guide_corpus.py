@@ -124,7 +124,7 @@ class Writer:
     def turns(self) -> list[tuple[str, str]]:
         """A question and its answer, perhaps with questions that lean on it."""
         rng = self.rng
-        (kind,) = rng.choices(["topic", "asked", "compared", "unknown"], [38, 47, 6, 9])
+        (kind,) = rng.choices(["topic", "asked", "compared", "unknown"], [30, 56, 6, 8])
         if kind == "asked":
             ((forms, answer),) = rng.choices(self.facts.asked, self.ways)
             return [(self.ask([form.replace("{", "{{").replace("}", "}}") for form in forms]), answer)]

@@ -4,8 +4,10 @@
 
 The files say what each answer must contain. `guide_exam.txt` was looked at while the text was made,
 `guide_exam_final.txt` is by the same author; `guide_exam_unseen.txt` was written by another author, and
-looked at while later text was made; `guide_exam_fourth.txt` by one who had read nothing of it, after that. A
-rubric of words can be fooled, so the answers are printed to be read.
+looked at while later text was made; `guide_exam_fourth.txt` by one who had read nothing of it, after that.
+The fifth and the sixth are by two who knew the names of the guide's topics and nothing else: the fifth chose
+among models, the sixth was asked once. A rubric of words can be fooled, so the answers are printed to be
+read.
 """
 
 import random
@@ -19,7 +21,14 @@ from recipes.guide_sentences import pronoun
 PRONOUN_SENTENCES = 500
 
 
-FILES = ("guide_exam.txt", "guide_exam_final.txt", "guide_exam_unseen.txt", "guide_exam_fourth.txt")
+FILES = (
+    "guide_exam.txt",
+    "guide_exam_final.txt",
+    "guide_exam_unseen.txt",
+    "guide_exam_fourth.txt",
+    "guide_exam_fifth.txt",
+    "guide_exam_sixth.txt",
+)
 
 
 def questions(file: str) -> list[tuple[str, list[str]]]:

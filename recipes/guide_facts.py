@@ -8,8 +8,10 @@ In questions and aliases `[one/another/]` is a choice, here with nothing as the 
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 TEXT = Path(__file__).parent / "guide_text"
@@ -126,14 +128,23 @@ class Secret:
     questions: frozenset[str] = frozenset()
 
     @cached_property
-    def long(self) -> list[frozenset[str]]:
-        """The different words of those that have enough of them to be recognised by."""
-        return [words for q in self.questions if len(words := frozenset(q.split())) >= ENOUGH]
+    def by_rare_word(self) -> dict[str, list[frozenset[str]]]:
+        """The different words of those that have enough of them to be recognised by, found under the rarest
+        of them: so many that a question without any of these shares too few."""
+        long = [words for q in self.questions if len(words := frozenset(q.split())) >= ENOUGH]
+        count = Counter(chain.from_iterable(long))
+        found: dict[str, list[frozenset[str]]] = {}
+        for words in long:
+            for word in sorted(words, key=lambda w: (count[w], w))[: int((1 - MOST) * len(words)) + 1]:
+                found.setdefault(word, []).append(words)
+        return found
 
     def betrayed(self, question: str) -> bool:
         """Whether a question is one of them or shares most of its words with one."""
         asked = plain(question)
         words = frozenset(asked.split())
         return asked in self.questions or any(
-            len(words & secret) > MOST * len(words | secret) for secret in self.long
+            len(words & secret) > MOST * len(words | secret)
+            for word in words
+            for secret in self.by_rare_word.get(word, ())
         )

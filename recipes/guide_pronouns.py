@@ -73,8 +73,10 @@ class Lessons:
 class Counting(DenseContext):
     """A pass whose vocabulary is asked only where the next token counts: a third of the work less."""
 
-    def __init__(self, batch: Batch) -> None:
-        super().__init__(batch.lengths, torch_ops, device=batch.ids_T.device)
+    def __init__(self, batch: Batch, dropout: float = 0.0, generator: torch.Generator | None = None) -> None:
+        super().__init__(
+            batch.lengths, torch_ops, device=batch.ids_T.device, dropout=dropout, generator=generator
+        )
         self.batch, self.rows_R = batch, torch.nonzero(batch.weights_T).flatten()
 
     def output_rows(self, x_TD: Tensor) -> Tensor:
@@ -120,7 +122,7 @@ def what_learns(model: Decoder) -> dict[str, Tensor]:
     attn = model.blocks[LAYER].attn
     assert isinstance(attn, Attention)
     K = attn.spec.head_dim
-    own = torch.arange(attn.spec.num_heads * K) // K == HEAD
+    own = torch.arange(attn.spec.num_heads * K, device=attn.o_proj.weight.device) // K == HEAD
     below = tuple(f"blocks.{layer}." for layer in range(LAYER))
     found = {}
     for name, weight in model.named_parameters():
@@ -136,11 +138,12 @@ def what_learns(model: Decoder) -> dict[str, Tensor]:
 class TextAndPronouns:
     """Predict each token of the text with all weights, and of the sentences with one head's."""
 
-    def __init__(self, model: Decoder) -> None:
-        self.learns = what_learns(model)
+    def __init__(self, model: Decoder, dropout: float = 0.0) -> None:
+        """`model`: on the device it is trained on. `dropout`: of the text's pass."""
+        self.learns, self.dropout = what_learns(model), dropout
 
     def loss(self, model: nn.Module, batch: Lesson, generator: torch.Generator | None) -> Tensor:
-        ctx = Counting(batch.text)
+        ctx = Counting(batch.text, self.dropout if generator else 0.0, generator)
         return ctx.cost(model(batch.text.ids_T, ctx)) + self.of_sentences(model, batch)
 
     def of_sentences(self, model: nn.Module, batch: Lesson) -> Tensor:

@@ -1,8 +1,5 @@
 """The sentences with pronouns teach no other head than the chosen one, and the marks point at the right noun."""
 
-import random
-from itertools import islice
-
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -11,8 +8,8 @@ from pellucid.kernels import reference
 from pellucid.models.hub import bundled_models
 from pellucid.models.registry import read_config
 from pellucid.training import initialise
-from recipes.guide import SHAPE, documents, lessons
-from recipes.guide_corpus import LOOKS, RIGHT, Writer, read_facts
+from recipes.guide import SHAPE, documents, encode, lessons, sentences
+from recipes.guide_corpus import LOOKS, RIGHT
 from recipes.guide_heads import Watched
 from recipes.guide_pronouns import HEAD, LAYER, OneHead, TextAndPronouns
 
@@ -24,8 +21,8 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def lesson(tokenizer):
-    lines = list(islice(Writer(read_facts(), random.Random(0)).sentences(), 40))
-    (lesson,) = lessons(tokenizer, documents(10, 0), lines, 600, 0).parts(0, 1)
+    text = encode(tokenizer, documents(10, 0))
+    (lesson,) = lessons(tokenizer, text, sentences(40, 0), 600, 0).parts(0, 1)
     return lesson
 
 
