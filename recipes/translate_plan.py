@@ -11,7 +11,7 @@ OPTIMIZERS = {"adamw": adamw, "muon": muon}
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """The options of both recipes. The defaults are those of the bundled model."""
+    """The options of both recipes. The defaults are for two CPU cores."""
     parser.add_argument("pairs", type=Path, help="fra-eng.zip, or the fra.txt in it")
     parser.add_argument("--steps", type=int, default=6500)
     parser.add_argument("--decay", type=int, default=1500, help="the last steps, while the rate falls to 0")
