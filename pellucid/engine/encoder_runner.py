@@ -69,7 +69,7 @@ class TapedEncoder:
         """Raises NotCapturable for a model that cannot be recorded, MemoryError."""
         self.model = model
         self._playing = Lock()
-        self._kernels = CpuKernels(Now(loaded))
+        self._kernels = CpuKernels(Now(loaded), panels=True)
         self._kv = self._room(MOST_TOKENS // BLOCK_SIZE + MOST_TEXTS)
         self._arrays = StepArrays(MOST_TOKENS, MOST_TEXTS, -(-MOST_TOKENS // BLOCK_SIZE))
         self._record(loaded)
@@ -79,7 +79,7 @@ class TapedEncoder:
         batch = self._arrays.batch_to_record()
         step = (batch.ids_T, batch.positions_T, batch.lengths_T, batch.prompt_lengths_T, batch.slots_T)
         recorder = Recorder([torch.from_numpy(array) for array in step])
-        inside = PagedContext(batch, self._kv, CpuKernels(recorder), torch.device("cpu"))
+        inside = PagedContext(batch, self._kv, CpuKernels(recorder, panels=True), torch.device("cpu"))
         self._recorded = RecordedContext(inside, recorder)
         ids_T = torch.from_numpy(batch.ids_T)
         with recorder:

@@ -91,8 +91,11 @@ def to_16(n: int) -> int:
 class CpuKernels:
     """`Kernels` by way of a player."""
 
-    def __init__(self, player: Player) -> None:
+    def __init__(self, player: Player, *, panels: bool = False) -> None:
+        """`panels`: float products in the way that suits passes over whole inputs (src/products_panel.h). Its
+        sums are in another order, so a model that takes it takes it for all rows, few or many."""
         self._play = player.play
+        self._panels = panels
 
     def embedding(self, ids_T: Tensor, weight_VD: Tensor) -> Tensor:
         return self._embedding(ids_T, weight_of(weight_VD), (weight_VD,))
@@ -119,7 +122,7 @@ class CpuKernels:
         x_TI = floats(x_TI)
         bias_O = None if bias_O is None else floats(bias_O)
         out_TO = torch.empty(len(x_TI), weight.outputs)
-        arguments = ops.Product(x=rows_of(x_TI), weight=weight, out=rows_of(out_TO))
+        arguments = ops.Product(x=rows_of(x_TI), weight=weight, panels=self._panels, out=rows_of(out_TO))
         arguments.bias = None if bias_O is None else bias_O.data_ptr()
         self._play(Kind.PRODUCT, arguments, len(x_TI), (x_TI, *held, bias_O, out_TO))
         return out_TO

@@ -99,6 +99,7 @@ class Product(ctypes.Structure):
         ("bias", c_void_p),
         ("activation", c_int64),
         ("gated", c_int64),
+        ("panels", c_int64),
         ("residual", Rows),
         ("out", Rows),
     )

@@ -17,12 +17,18 @@ if isinstance(library.load(), str):
     pytest.skip(library.load(), allow_module_level=True)
 SHAPES = [(1, 5, 7), (1, 64, 96), (2, 17, 33), (9, 48, 40), (37, 130, 100), (131, 32, 64)]
 PACKED = ["int8", "int4", "q4_k", "q6_k"]
-WEIGHTS = ["float32", "bfloat16", "float16", *PACKED]
+FLOATS = ["float32", "bfloat16", "float16"]
+WEIGHTS = [*FLOATS, *PACKED]
 
 
 @pytest.fixture(scope="module")
 def kernels(player):
     return CpuKernels(player)
+
+
+@pytest.fixture(scope="module")
+def by_panels(player):
+    return CpuKernels(player, panels=True)
 
 
 @pytest.fixture(autouse=True)
@@ -79,9 +85,36 @@ def test_a_row_has_the_same_bits_alone_and_among_many_on_one_thread_and_on_two(k
         torch.set_num_threads(threads)
 
 
-def test_strided_rows_are_read_in_place(kernels):
+@pytest.mark.parametrize("kind", FLOATS)
+def test_products_by_panels_and_the_same_bits_in_any_company_on_one_thread_and_on_two(by_panels, kind):
+    threads = torch.get_num_threads()
+    try:
+        for T, O, I in [*SHAPES, (213, 50, 33), (5, 3, 4000), (20, 20, 4001)]:  # noqa: E741
+            x, bias = torch.randn(T, I), torch.randn(O)
+            multiply, weight = stored(torch.randn(O, I), kind)
+            torch.set_num_threads(1)
+            made = multiply(by_panels, x, bias)
+            close = {"rtol": 1e-5, "atol": 2e-6 * I}
+            torch.testing.assert_close(made, reference.linear(x, weight, bias), **close)
+            torch.set_num_threads(2)
+            for size in (1, 7, 16, 50, T):
+                apart = x[: 3 * size].split(size)  # some of them will do
+                assert torch.equal(made[: 3 * size], torch.cat([multiply(by_panels, r, bias) for r in apart]))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_product_by_panels_is_one_chain_from_the_first_input_to_the_last(by_panels):
+    large = 2.0**24  # adding 1 to it is lost, adding 2 is not
+    x, weight = torch.tensor([[large, 1.0, 1.0, -large, 1.0]]), torch.ones(1, 5)
+    assert by_panels.linear(x, weight, None).item() == 1.0
+    assert by_panels.linear(x[:, [1, 2, 0, 3, 4]], weight, None).item() == 3.0
+
+
+def test_strided_rows_are_read_in_place(kernels, by_panels):
     wide, weight = torch.randn(6, 100), torch.randn(20, 40)
-    torch.testing.assert_close(kernels.linear(wide[:, 10:50], weight, None), wide[:, 10:50] @ weight.T)
+    for each in (kernels, by_panels):
+        torch.testing.assert_close(each.linear(wide[:, 10:50], weight, None), wide[:, 10:50] @ weight.T)
 
 
 @pytest.mark.parametrize("kind", PACKED)

@@ -53,14 +53,6 @@ static void gather_rows(const void* arguments, const Step&, int64_t rows, const 
                          4 * static_cast<size_t>(a.size));
 }
 
-template <class Type>
-static void float_row(const Weight& w, int64_t id, float* out) {
-    const auto* row = static_cast<const typename Type::type*>(w.values) + id * w.stride;
-    int64_t i = 0;
-    for (; i + W <= w.inputs; i += W) store(out + i, Type::get(row + i));
-    if (i < w.inputs) store_some(out + i, get_some<Type>(row + i, w.inputs - i), w.inputs - i);
-}
-
 static inline float float_of_half(uint16_t half) {
     const uint16_t room[16] = {half};
     float out[W];
@@ -103,12 +95,8 @@ static void embedding_rows(const void* arguments, const Step&, int64_t rows, con
     const Share share(rows, worker);
     for (int64_t r = share.begin; r < share.end; r++) {
         float* out = a.out.data + r * a.out.stride;
-        switch (a.weight.format) {
-            case Format::kFloat32: float_row<Float32>(a.weight, a.ids[r], out); break;
-            case Format::kBfloat16: float_row<Bfloat16>(a.weight, a.ids[r], out); break;
-            case Format::kFloat16: float_row<Float16>(a.weight, a.ids[r], out); break;
-            default: grouped_row(a.weight, a.ids[r], out);
-        }
+        if (is_grouped(a.weight)) grouped_row(a.weight, a.ids[r], out);
+        else float_row(a.weight, a.ids[r], out);
     }
 }
 

@@ -85,6 +85,7 @@ struct Product {
     const float* bias;
     Activation activation;
     int64_t gated;
+    int64_t panels;  // whether float weights multiply as products_panel.h has it: for many rows, in another order
     Rows residual;
     Rows out;
 };

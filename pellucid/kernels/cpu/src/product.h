@@ -4,6 +4,7 @@
 #include "norms.h"
 #include "products_dense.h"
 #include "products_k.h"
+#include "products_panel.h"
 
 namespace PELLUCID_ISA {
 
@@ -13,7 +14,8 @@ constexpr int64_t kPrepareAlone = 2;
 // Rows that go through all blocks together, so that they stay in the second cache.
 constexpr int64_t kRowsAtOnce = 128;
 
-static inline bool is_grouped(const Weight& w) { return w.format >= Format::kInt8; }
+static inline bool by_panels(const Product& p) { return p.panels && !is_grouped(p.weight); }
+static inline bool prepares_alone(const Product& p, int64_t rows) { return rows <= kPrepareAlone && !by_panels(p); }
 static inline size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 static Need product_need(const void* arguments, const Step&, int64_t rows, int) {
@@ -22,10 +24,11 @@ static Need product_need(const void* arguments, const Step&, int64_t rows, int) 
     const size_t count = static_cast<size_t>(rows);
     if (is_grouped(p.weight)) {
         const size_t prepared = aligned(Quantised::bytes_a_row(p.weight.inputs) * count);
-        return rows <= kPrepareAlone ? Need{0, normed + prepared} : Need{prepared, normed};
+        return prepares_alone(p, rows) ? Need{0, normed + prepared} : Need{prepared, normed};
     }
-    if (p.norm.kind == NormKind::kNone) return {0, 0};
-    return rows <= kPrepareAlone ? Need{0, normed * count} : Need{normed * count, 0};
+    const size_t panels = by_panels(p) ? panel_bytes(p.weight.inputs) : 0;
+    if (p.norm.kind == NormKind::kNone) return {0, panels};
+    return prepares_alone(p, rows) ? Need{0, normed * count} : Need{normed * count, panels};
 }
 
 // What the tile loop reads: floats for float weights, int8 for quantised ones.
@@ -35,7 +38,7 @@ struct Prepared {
 };
 
 static Prepared prepare(const Product& p, int64_t rows, const Worker& worker) {
-    const bool alone = rows <= kPrepareAlone, normed = p.norm.kind != NormKind::kNone;
+    const bool alone = prepares_alone(p, rows), normed = p.norm.kind != NormKind::kNone;
     const int64_t inputs = p.weight.inputs;
     const Share mine = alone ? Share(rows, Worker{0, 1, nullptr, nullptr, nullptr}) : Share(rows, worker);
     Prepared out{p.x, {}};
@@ -100,10 +103,35 @@ static inline void finish(const Product& p, int64_t row, int64_t count, int64_t 
     }
 }
 
+static void product_by_panels(const Product& p, const Rows& x, int64_t rows, int64_t outputs, const Worker& worker) {
+    const int64_t inputs = p.weight.inputs, at_once = rows_at_once(inputs);
+    const PanelShare mine(rows, outputs, worker);
+    float* weights = reinterpret_cast<float*>(worker.own);
+    float* panels = weights + kBlockRows * inputs;
+    alignas(64) float tile[kPanelRows * 16], up[kPanelRows * 16];
+    for (int64_t chunk = mine.row; chunk < mine.end_row; chunk += at_once) {
+        const int64_t end = mine.end_row - chunk < at_once ? mine.end_row : chunk + at_once;
+        over_panels(chunk, end, [&](int64_t row, int64_t count, int64_t width) {
+            turn_over(x.data + row * x.stride, x.stride, count, inputs, panels + (row - chunk) * inputs, width);
+        });
+        for (int64_t first = mine.output; first < mine.end_output; first += 16) {
+            const Outputs w(p.weight, first, weights);
+            const Outputs w_up = p.gated ? Outputs(p.weight, outputs + first, weights + 16 * inputs) : w;
+            over_panels(chunk, end, [&](int64_t row, int64_t count, int64_t width) {
+                const float* panel = panels + (row - chunk) * inputs;
+                multiply_panel<kPanelVectors>(panel, width, w, tile);
+                if (p.gated) multiply_panel<kPanelVectors>(panel, width, w_up, up);
+                finish(p, row, count, first, outputs, tile, p.gated ? up : nullptr);
+            });
+        }
+    }
+}
+
 static void product(const void* arguments, const Step&, int64_t rows, const Worker& worker) {
     const Product& p = *static_cast<const Product*>(arguments);
     const Prepared x = prepare(p, rows, worker);
     const int64_t outputs = p.gated ? p.weight.outputs / 2 : p.weight.outputs;
+    if (by_panels(p)) return product_by_panels(p, x.floats, rows, outputs, worker);
     const int64_t tile_rows = is_grouped(p.weight) ? kGroupedRows : kDenseRows;
     const Share blocks((outputs + 15) / 16, worker);
     alignas(64) float tile[kTileRows * 16], up[kTileRows * 16];

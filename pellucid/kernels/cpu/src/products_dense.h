@@ -29,6 +29,22 @@ static inline F get_some(const typename Type::type* p, int64_t n) {
     return Type::get(room);
 }
 
+template <class Type>
+static void float_row(const typename Type::type* row, int64_t inputs, float* out) {
+    int64_t i = 0;
+    for (; i + W <= inputs; i += W) store(out + i, Type::get(row + i));
+    if (i < inputs) store_some(out + i, get_some<Type>(row + i, inputs - i), inputs - i);
+}
+
+// One row of a float weight in float32.
+static void float_row(const Weight& w, int64_t id, float* out) {
+    const int64_t at = id * w.stride;
+    if (w.format == Format::kFloat32) return float_row<Float32>(static_cast<const float*>(w.values) + at, w.inputs, out);
+    const auto* row = static_cast<const uint16_t*>(w.values) + at;
+    if (w.format == Format::kBfloat16) return float_row<Bfloat16>(row, w.inputs, out);
+    float_row<Float16>(row, w.inputs, out);
+}
+
 // tile[m][n] = x[m] · w[n] for M rows of x and 4 of the weight; the tile's rows lie 16 apart. Four short rows at
 // once are no stream that a processor would foresee, so the weights of the next tile, `next` entries on, are asked for.
 template <class Type, int M>

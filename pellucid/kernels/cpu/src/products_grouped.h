@@ -12,6 +12,8 @@
 
 namespace PELLUCID_ISA {
 
+static inline bool is_grouped(const Weight& w) { return w.format >= Format::kInt8; }
+
 // Rows of x as int8 with a scale a group; `sums` holds the sums of the two halves of each group, what shifted
 // weights are corrected by.
 struct Quantised {

@@ -7,6 +7,7 @@ namespace PELLUCID_ISA {
 
 constexpr int W = 8;
 constexpr int kDenseRows = 3;  // 12 accumulators of the 16 registers
+constexpr int kPanelOutputs = 4;  // 12 again
 constexpr int kGroupedRows = 4;
 constexpr int kAttentionRows = 4;
 
@@ -42,6 +43,25 @@ static inline void store_f16(uint16_t* p, F x) {
 static inline void sums(F a, F b, F c, F d, float* out) {
     const F abcd = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
     _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
+}
+// Rows become columns.
+static inline void transpose(F (&t)[W]) {
+    F u[W];
+    for (int i = 0; i < W; i += 2) {
+        u[i] = _mm256_unpacklo_ps(t[i], t[i + 1]);
+        u[i + 1] = _mm256_unpackhi_ps(t[i], t[i + 1]);
+    }
+    for (int i = 0; i < W; i += 4)
+        for (int j = 0; j < 2; j++) {
+            const __m256d a = _mm256_castps_pd(u[i + j]), b = _mm256_castps_pd(u[i + j + 2]);
+            t[i + 2 * j] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+            t[i + 2 * j + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+        }
+    for (int i = 0; i < 4; i++) {
+        u[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        u[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+    for (int i = 0; i < W; i++) t[i] = u[i];
 }
 static inline float largest(F x) {
     __m128 a = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

@@ -7,6 +7,7 @@ namespace PELLUCID_ISA {
 
 constexpr int W = 16;             // floats in a vector
 constexpr int kDenseRows = 6;     // rows of x in a tile of a float product (times 4 outputs: 24 of 32 registers)
+constexpr int kPanelOutputs = 8;  // outputs in a tile of a product by panels (times 3 vectors: 24 again)
 constexpr int kGroupedRows = 8;   // rows of x in a tile of a quantised product
 constexpr int kAttentionRows = 8;
 
@@ -52,6 +53,35 @@ static inline void sums(F a, F b, F c, F d, float* out) {
     _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
 }
 static inline float largest(F x) { return _mm512_reduce_max_ps(x); }
+
+// Rows become columns: pairs of rows, pairs of pairs, then whole quarters of the registers.
+static inline void transpose(F (&t)[W]) {
+    F u[W];
+#pragma GCC unroll 8
+    for (int i = 0; i < W; i += 2) {
+        u[i] = _mm512_unpacklo_ps(t[i], t[i + 1]);
+        u[i + 1] = _mm512_unpackhi_ps(t[i], t[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < W; i += 4)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            const __m512d a = _mm512_castps_pd(u[i + j]), b = _mm512_castps_pd(u[i + j + 2]);
+            t[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            t[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        const F a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
+        const F c = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88), d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
+        u[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+        u[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+        u[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        u[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < W; i++) t[i] = u[i];
+}
 
 // ---- int8: a vector holds 4 bytes for each of W outputs
 

@@ -8,6 +8,7 @@ namespace PELLUCID_ISA {
 
 constexpr int W = 4;
 constexpr int kDenseRows = 5;  // 20 accumulators of the 32 registers
+constexpr int kPanelOutputs = 8;  // 24
 constexpr int kGroupedRows = 2;
 constexpr int kAttentionRows = 4;
 
@@ -37,6 +38,11 @@ static inline void store_f16(uint16_t* p, F x) { vst1_u16(p, vreinterpret_u16_f1
 
 static inline void sums(F a, F b, F c, F d, float* out) {
     vst1q_f32(out, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
+}
+static inline void transpose(F (&t)[W]) {
+    const float32x4x2_t a = vzipq_f32(t[0], t[2]), b = vzipq_f32(t[1], t[3]);
+    const float32x4x2_t low = vzipq_f32(a.val[0], b.val[0]), high = vzipq_f32(a.val[1], b.val[1]);
+    t[0] = low.val[0], t[1] = low.val[1], t[2] = high.val[0], t[3] = high.val[1];
 }
 static inline float largest(F x) { return vmaxvq_f32(x); }
 

@@ -8,6 +8,7 @@ namespace PELLUCID_ISA {
 
 constexpr int W = 4;
 constexpr int kDenseRows = 2;
+constexpr int kPanelOutputs = 4;
 constexpr int kGroupedRows = 2;
 constexpr int kAttentionRows = 2;
 
@@ -78,6 +79,14 @@ static inline void store_f16(uint16_t* p, F x) {
 static inline void sums(F a, F b, F c, F d, float* out) {
     const F all[4] = {a, b, c, d};
     for (int i = 0; i < 4; i++) out[i] = (all[i].v[0] + all[i].v[2]) + (all[i].v[1] + all[i].v[3]);
+}
+static inline void transpose(F (&t)[W]) {
+    for (int i = 0; i < W; i++)
+        for (int j = 0; j < i; j++) {
+            const float x = t[i].v[j];
+            t[i].v[j] = t[j].v[i];
+            t[j].v[i] = x;
+        }
 }
 static inline float largest(F x) {
     float m = x.v[0];
