@@ -8,10 +8,11 @@ from pellucid.kernels import reference
 from pellucid.models.hub import bundled_models
 from pellucid.models.registry import read_config
 from pellucid.training import initialise
-from recipes.guide import SHAPE, documents, encode, lessons, sentences
+from recipes.guide import SHAPE, lessons
 from recipes.guide_corpus import LOOKS, RIGHT
 from recipes.guide_heads import Watched
 from recipes.guide_pronouns import HEAD, LAYER, OneHead, TextAndPronouns
+from recipes.guide_writing import documents, encode, sentences
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def tokenizer():
 @pytest.fixture(scope="module")
 def lesson(tokenizer):
     text = encode(tokenizer, documents(10, 0))
-    (lesson,) = lessons(tokenizer, text, sentences(40, 0), 600, 0).parts(0, 1)
+    (lesson,) = lessons(tokenizer, text, sentences(40, 0), 600, 0, share=0.4).parts(0, 1)
     return lesson
 
 
