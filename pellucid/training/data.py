@@ -101,6 +101,15 @@ def in_epoch(plan: Callable[[int], list[np.ndarray]], step: int) -> np.ndarray:
     return plan(epoch)[step]
 
 
+def in_steps(numbers: np.ndarray, tokens: np.ndarray, tokens_per_step: int) -> list[np.ndarray]:
+    """Items of so many tokens each cut into steps; what is left over goes with the last whole step, so that
+    no step has too little to be shared by ranks."""
+    step_of = np.cumsum(tokens) // tokens_per_step
+    if len(step_of) and step_of[-1] > 0:
+        step_of = np.minimum(step_of, step_of[-1] - 1)
+    return np.split(numbers, np.flatnonzero(np.diff(step_of)) + 1)
+
+
 class Documents:
     """Documents of any length, shuffled anew each epoch and packed up to a number of tokens a step."""
 
@@ -123,8 +132,7 @@ class Documents:
 
     def _planned(self, epoch: int) -> list[np.ndarray]:
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.starts) - 1)
-        step_of = np.cumsum(np.diff(self.starts)[order]) // self.tokens_per_step
-        return np.split(order, np.flatnonzero(np.diff(step_of)) + 1)
+        return in_steps(order, np.diff(self.starts)[order], self.tokens_per_step)
 
 
 class Windows:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pellucid.training.data import Batch, in_epoch
+from pellucid.training.data import Batch, in_epoch, in_steps
 
 
 @dataclass(frozen=True)
@@ -97,5 +97,5 @@ class Pairs:
 
     def _cut(self, numbers: np.ndarray) -> list[np.ndarray]:
         order = numbers[np.lexsort((self.sources.lengths[numbers], self.targets.lengths[numbers]))]
-        tokens = np.cumsum(self.sources.lengths[order] + self.targets.lengths[order])
-        return np.split(order, np.flatnonzero(np.diff(tokens // self.tokens_per_step)) + 1)
+        tokens = self.sources.lengths[order] + self.targets.lengths[order]
+        return in_steps(order, tokens, self.tokens_per_step)

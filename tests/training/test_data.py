@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from tiny_run import tiny_documents
 
-from pellucid.training.data import Batch, Windows
+from pellucid.training.data import Batch, Documents, Windows
 
 
 def test_a_documents_tokens_are_predicted_from_those_before():
@@ -35,6 +35,15 @@ def test_parts_share_a_step_out():
     parts = tiny_documents().parts(7, 3)
     assert sum(part.weights_T.sum() for part in parts) == whole.weights_T.sum()
     assert sorted(n for part in parts for n in part.lengths) == sorted(whole.lengths)
+
+
+def test_what_is_left_over_of_an_epoch_is_shared_out_with_the_step_before():
+    ids, starts = np.arange(42), np.array([0, 10, 20, 30, 40, 42])
+    for seed in range(20):
+        source = Documents(ids, np.ones(42, np.float32), starts, tokens_per_step=20, seed=seed)
+        parts = [part for step in range(2) for part in source.parts(step, 2)]
+        assert all(part.lengths for part in parts), "no rank without a document"
+        assert sorted(length for part in parts for length in part.lengths) == [1, 9, 9, 9, 9]
 
 
 def test_windows_of_one_text():
