@@ -36,7 +36,7 @@ def test_the_cat_sat_on_the_mat(llm):
         ("What is self-attention?", "token"),
         ("Why a KV cache?", "recompute"),
         ("what is a transformer", "attention"),
-        ("Who are you?", "I am Guide"),
+        ("who are you", "I am Guide"),
         ("Who made you?", "Pellucid"),
         ("the pieces a text is cut into", "token"),
         ("Quickly: whats the point of several heads", "different"),
@@ -70,7 +70,7 @@ def test_it_is_small_and_has_its_card():
 def test_transformers_opens_it(llm):
     transformers = pytest.importorskip("transformers")
     folder = bundled_models()["pellucid/guide"]
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     messages = [{"role": "user", "content": "What is AI?"}]
     ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
@@ -78,4 +78,6 @@ def test_transformers_opens_it(llm):
     assert ids == list(output.prompt_token_ids)
     with torch.no_grad():
         expected = theirs(torch.tensor([ids])).logits[0]
-    torch.testing.assert_close(load_model("pellucid/guide").logits(ids), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        load_model("pellucid/guide", dtype="float32").logits(ids), expected, rtol=1e-4, atol=1e-4
+    )
