@@ -23,23 +23,31 @@ def translation(text: Path | None, scale: float) -> Finding:
     assert text is not None, "this experiment reads the pairs"
     parser = argparse.ArgumentParser()
     add_settings(parser)
+    ours_args, theirs_args = (
+        parser.parse_args([str(text), "--tokens=20000", "--lr=5e-3", *more])
+        for more in ([], [f"--dropout={lstm.DROPOUT}"])
+    )
     pairs, rows = sentences(text, first=EXAMINED), []
     with TemporaryDirectory() as folder:
+        tokenizer, source, _ = prepare(text, Path(folder), ours_args.vocab, ours_args.tokens, ours_args.seed)
+        V = tokenizer.get_vocab_size()
+        fields = transformer.shape(V, ours_args.width, encoder=3, decoder=2)
         for usual in (500, 1000):
             steps = max(2, int(usual * scale))
-            args = parser.parse_args(
-                [str(text), "--tokens=20000", "--lr=5e-3", f"--steps={steps}", f"--decay={steps // 4 + 1}"]
+            for args in (ours_args, theirs_args):
+                args.steps, args.decay = steps, steps // 4 + 1
+            ours = transformer.build(ours_args, fields)
+            train(
+                ours,
+                source,
+                transformer.task(ours_args),
+                plan(ours_args),
+                Path(folder) / f"transformer-{steps}",
             )
-            tokenizer, source, _ = prepare(text, Path(folder), args.vocab, args.tokens, args.seed)
-            V = tokenizer.get_vocab_size()
-            fields = transformer.shape(V, args.width, encoder=3, decoder=2)
-            ours = transformer.build(args, fields)
-            train(ours, source, transformer.task(args), plan(args), Path(folder) / f"transformer-{steps}")
             transformer.save_model(Path(folder) / "model", ours, fields, tokenizer)
             written = translate([pair.english for pair in pairs], LLM(str(Path(folder) / "model")))
-            args.dropout = lstm.DROPOUT
-            theirs = lstm.build(args, V)
-            train(theirs, source, lstm.TargetOfSource(), plan(args), Path(folder) / f"lstm-{steps}")
+            theirs = lstm.build(theirs_args, V)
+            train(theirs, source, lstm.TargetOfSource(), plan(theirs_args), Path(folder) / f"lstm-{steps}")
             scores = score(written, pairs)[2], score(lstm.translate(theirs, tokenizer, pairs), pairs)[2]
             rows.append([steps, *(round(found, 1) for found in scores)])
     return Finding(
