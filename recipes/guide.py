@@ -23,9 +23,20 @@ from pellucid.training import Documents, TrainConfig, initialise, publish, publi
 from pellucid.training.optim import plateau
 from recipes import guide_phrases as phrases
 from recipes.guide_corpus import BOS, END, EOS, Marked
+from recipes.guide_meaning import BAGS, AndMeaning, LessonsAndMeanings, Student, Understood, read_meanings
 from recipes.guide_pronouns import Lessons, TextAndPronouns
 from recipes.guide_wording import THESAURUS
-from recipes.guide_writing import CONTEXT, Encoded, documents, encode, first_words, sentences, write
+from recipes.guide_writing import (
+    CONTEXT,
+    Encoded,
+    documents,
+    encode,
+    everyday_questions,
+    everyday_sentences,
+    first_words,
+    sentences,
+    write,
+)
 
 COMMON = 80
 """How often each word that people may ask with stands in what the vocabulary is made from."""
@@ -50,7 +61,7 @@ SHAPE = {
     "rms_norm_eps": 1e-6,
     "rope_theta": 10000.0,
     "max_position_embeddings": CONTEXT,
-    "tie_word_embeddings": True,
+    "tie_word_embeddings": False,
     "bos_token_id": SPECIAL.index(BOS),
     "eos_token_id": [SPECIAL.index(EOS), SPECIAL.index(END)],
 }
@@ -104,14 +115,13 @@ def carry_over(model: Decoder, tokenizer: Tokenizer, start: str) -> None:
     """Begin with another model's weights; a token it does not have begins as the sum of its parts there."""
     weights = load_model(start, dtype="float32", device="cpu").state_dict()
     theirs = Tokenizer.from_file(str(hub.find(start).path / "tokenizer.json"))
-    old_VD = weights["embed_tokens.weight"]
-    rows = []
+    parts = []
     for i in range(tokenizer.get_vocab_size()):
         same = theirs.token_to_id(tokenizer.id_to_token(i))
         text = tokenizer.decode([i], skip_special_tokens=False)
-        parts = [same] if same is not None else theirs.encode(text, add_special_tokens=False).ids
-        rows.append(old_VD[parts].sum(0) / len(parts) ** 0.5)
-    weights["embed_tokens.weight"] = weights["lm_head.weight"] = torch.stack(rows)  # they are tied
+        parts.append([same] if same is not None else theirs.encode(text, add_special_tokens=False).ids)
+    for name in ("embed_tokens.weight", "lm_head.weight"):
+        weights[name] = torch.stack([weights[name][old].sum(0) / len(old) ** 0.5 for old in parts])
     model.load_state_dict(weights)
 
 
@@ -128,7 +138,8 @@ def save_text(folder: Path, tokenizer: Tokenizer) -> None:
     publish_text(folder, tokenizer, settings, generation)
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -146,9 +157,22 @@ def main() -> None:
         "--pronouns", type=float, default=0.1, help="the share of a step's tokens that are pronoun sentences"
     )
     parser.add_argument("--documents", type=int, default=400_000, help="how many to write before training")
+    parser.add_argument(
+        "--everyday", type=Path, help="fra-eng.zip, or a file with a sentence a line: what it does not know"
+    )
+    parser.add_argument(
+        "--meaning", type=Path, help="what python -m recipes.guide_meaning wrote, to learn from beside"
+    )
+    parser.add_argument(
+        "--meant", type=int, default=800, help="tokens a step of questions to tell the meaning of"
+    )
     parser.add_argument("--parts", type=int, default=1, help="parts of a step, for as many ranks of torchrun")
     parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
     target = args.publish or args.folder / "model"
     args.folder.mkdir(parents=True, exist_ok=True)
     tokenizer_path = args.folder / "tokenizer.json"
@@ -156,10 +180,11 @@ def main() -> None:
         words = [*first_words(args.seed), *common_words()]
         train_tokenizer(words, args.vocab).save(str(tokenizer_path))
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
-    text = write(tokenizer_path, args.documents, args.seed)
+    everyday = everyday_questions(everyday_sentences(args.everyday)) if args.everyday else []
+    text = write(tokenizer_path, args.documents, args.seed, everyday)
     lines = sentences(args.documents // 5 + HELD_OUT, args.seed)
     source = lessons(tokenizer, text, lines[HELD_OUT:], args.tokens, args.seed, args.pronouns)
-    never_seen = encode(tokenizer, documents(HELD_OUT, f"{args.seed} held out"))
+    never_seen = encode(tokenizer, documents(HELD_OUT, f"{args.seed} held out", everyday))
     held_out = lessons(tokenizer, never_seen, lines[:HELD_OUT], 8000, 0, args.pronouns)
     batches = [lesson for step in range(2) for lesson in held_out.parts(step, 1)]
     fields = SHAPE | {"vocab_size": tokenizer.get_vocab_size()}
@@ -190,7 +215,14 @@ def main() -> None:
         seed=args.seed,
     )
     task = TextAndPronouns(model, args.dropout)
-    train(model, source, task, plan, args.folder, held_out=batches, on_evaluation=save)
+    if args.meaning:
+        meanings = read_meanings(args.meaning, tokenizer, args.meant, args.seed)
+        student = Student(model, meanings.vectors_NE.shape[1]).to(resolve_device("auto"))
+        both = LessonsAndMeanings(source, meanings, meanings.of_tokens(args.meant * BAGS))
+        measured = [Understood(lesson) for lesson in batches]
+        train(student, both, AndMeaning(task), plan, args.folder, held_out=measured, on_evaluation=save)
+    else:
+        train(model, source, task, plan, args.folder, held_out=batches, on_evaluation=save)
 
 
 if __name__ == "__main__":

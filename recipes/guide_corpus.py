@@ -10,7 +10,7 @@ A document is a list of pieces `(text, weight)`; the weight says how much predic
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from recipes import guide_phrases as phrases
 from recipes.guide_facts import Facts, Secret, Topic, beginnings, plain, read_facts
@@ -40,8 +40,10 @@ NO_SUMS = "I cannot calculate. I am a small model that only knows about transfor
 NO_MORE = "That is all I know about it."
 ALIASES = 0.4
 """How often a topic is spoken of without its name, where the facts say how."""
-BROKEN_OFF = 0.8
+BROKEN_OFF = 0.9
 """How many conversations of one question end where no other answer would go on like this one."""
+EVERYDAY = 0.4
+"""How many of the questions outside the guide's subject are everyday ones, where there are some."""
 MANY = 4
 """How often a form with choices is asked, beside one without."""
 MOSTLY_ANIMALS = (*TWO_ANIMALS * 2, *ANIMAL_AND_THING)
@@ -50,9 +52,16 @@ MOSTLY_ANIMALS = (*TWO_ANIMALS * 2, *ANIMAL_AND_THING)
 class Writer:
     """Writes documents; everything drawn comes from one generator."""
 
-    def __init__(self, facts: Facts, rng: random.Random, never: frozenset[str] = frozenset()) -> None:
-        """`never`: plain questions that must not be written, nor any nearly like them."""
-        self.facts, self.rng, self.never = facts, rng, Secret(never)
+    def __init__(
+        self,
+        facts: Facts,
+        rng: random.Random,
+        never: frozenset[str] = frozenset(),
+        everyday: Sequence[str] = (),
+    ) -> None:
+        """`never`: plain questions that must not be written, nor any nearly like them. `everyday`: what
+        people ask of other things than the guide's."""
+        self.facts, self.rng, self.never, self.everyday = facts, rng, Secret(never), everyday
         self.wording = Wording(rng)
         self.begins = beginnings([*facts.every_answer(), UNKNOWN, NO_SUMS, NO_MORE])
         # what has more to be said about it is asked more, and some things more than others
@@ -66,7 +75,7 @@ class Writer:
         """Documents without end."""
         kinds = [self.conversation, self.simple, self.agreement, self.statement]
         while True:
-            (kind,) = self.rng.choices(kinds, [78, 8, 4, 10])
+            (kind,) = self.rng.choices(kinds, [84, 5, 4, 7])
             yield kind()
 
     def sentences(self) -> Iterator[list[Marked]]:
@@ -153,10 +162,9 @@ class Writer:
         while rng.random() < 0.4:
             (next_aspect,) = rng.choices(["why", "how", "ex", "what", "more"], [3, 3, 2, 1, 2])
             untold = [a for a in topic.answers.values() if a not in told]
-            if next_aspect == "more":
-                answer = untold[0] if untold else NO_MORE
-            else:
-                answer = topic.answers.get(next_aspect, NO_MORE)
+            if next_aspect != "more":
+                untold = [topic.answers[next_aspect]] if topic.answers.get(next_aspect) in untold else []
+            answer = untold[0] if untold else NO_MORE
             turns.append((self.ask(phrases.FOLLOW[next_aspect]), answer))
             told.add(answer)
         return turns
@@ -167,6 +175,8 @@ class Writer:
         if rng.random() < 0.15:
             n, m = rng.randint(2, 999), rng.choice([rng.randint(2, 20), rng.randint(2, 999)])
             return self.ask(phrases.SUMS, n=str(n), m=str(m)), NO_SUMS
+        if self.everyday and rng.random() < EVERYDAY:
+            return self.ask([rng.choice(self.everyday)]), UNKNOWN
         if rng.random() < 0.5:
             noun, place, person = (
                 self.invented().capitalize() if rng.random() < 0.3 else rng.choice(words)
@@ -187,7 +197,7 @@ class Writer:
         pieces: list[Piece] = [(BOS, 0.0)]
         if rng.random() < 0.04:
             pieces.append((f"<|system|>{rng.choice(phrases.SYSTEM)}{END}", 0.0))
-        (groups,) = rng.choices([1, 2, 3, 5], [86, 8, 4, 2])
+        (groups,) = rng.choices([1, 2, 3, 5], [92, 5, 2, 1])
         turns = [turn for _ in range(groups) for turn in self.turns()]
         asking = self.unforeseeable()
         for question, answer in turns:

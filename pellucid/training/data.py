@@ -121,8 +121,12 @@ class Documents:
         self.tokens_per_step, self.seed = tokens_per_step, seed
         self._plan = cache(self._planned)
 
+    def chosen(self, step: int) -> np.ndarray:
+        """The numbers of the step's documents."""
+        return in_epoch(self._plan, step)
+
     def parts(self, step: int, count: int) -> list[Batch]:
-        chosen = in_epoch(self._plan, step)
+        chosen = self.chosen(step)
         return [Batch.of([self.document(i) for i in chosen[part::count]]) for part in range(count)]
 
     def document(self, i: int) -> tuple[np.ndarray, np.ndarray]:

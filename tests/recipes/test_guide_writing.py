@@ -18,8 +18,12 @@ def tokenizer():
 
 def test_shards_joined_are_all_their_documents_encoded_together(tokenizer, monkeypatch):
     monkeypatch.setattr(guide_writing, "SHARD", 20)
-    together = encode(tokenizer, [text for shard in range(3) for text in documents(20, f"7 {shard}")])
-    for one, other in zip(joined(write_shard(PATH, 7, shard) for shard in range(3)), together, strict=True):
+    everyday = ["Where is the station?"]
+    together = encode(
+        tokenizer, [text for shard in range(3) for text in documents(20, f"7 {shard}", everyday)]
+    )
+    shards = joined(write_shard(PATH, 7, everyday, shard) for shard in range(3))
+    for one, other in zip(shards, together, strict=True):
         assert np.array_equal(one, other)
 
 
