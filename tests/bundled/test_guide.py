@@ -6,7 +6,7 @@ import torch
 from pellucid import LLM, SamplingParams, load_model
 from pellucid.models.hub import bundled_models
 
-GREEDY = SamplingParams(temperature=0, max_tokens=64)
+GREEDY = SamplingParams(temperature=0, max_tokens=128)
 
 
 @pytest.fixture(scope="module")

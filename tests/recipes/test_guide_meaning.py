@@ -132,7 +132,7 @@ def test_words_learn_what_the_sentences_they_stand_in_mean(tokenizer, model):
     ids = [tokenizer.encode(f" {word}", add_special_tokens=False).ids for word in ("cat", "dog", "mat")]
     cat, dog, mat = (model.embed_tokens.weight[token] for (token,) in ids)
     near = torch.nn.functional.cosine_similarity
-    assert near(cat, dog, dim=0) > near(cat, mat, dim=0) + 0.3
+    assert near(cat, dog, dim=0) > near(cat, mat, dim=0) + 0.1
 
 
 def test_a_bag_of_words_is_their_weighted_mean(tokenizer, model):
