@@ -49,6 +49,11 @@ def model(tokenizer):
     return model
 
 
+def student_of(model, seed=0):
+    torch.manual_seed(seed)
+    return Student(model, VECTOR)
+
+
 def meanings(tokenizer, texts, vectors_NE, tokens=60):
     asked = [
         [("<|begin|><|user|>", 0.0), (text, 0.0), ("<|end|><|assistant|><|end|>", 0.0)] for text in texts
@@ -74,7 +79,7 @@ def test_each_question_goes_with_its_own_vector_in_every_part(tokenizer):
 
 
 def test_a_meaning_is_read_after_the_lower_layers_and_teaches_no_other(tokenizer, model):
-    student = Student(model, VECTOR)
+    student = student_of(model)
     source = meanings(tokenizer, ["What is AI?", "Why?"], np.ones((2, VECTOR)))
     (meant,) = source.parts(0, 1)
     misunderstood(student.meanings(meant.asked), meant).backward()
@@ -93,7 +98,7 @@ def test_what_was_meant_is_learned_beside_the_text(tokenizer, model):
     both = LessonsAndMeanings(
         lessons(tokenizer, text, sentences(10, 0), 300, 0, share=0.3), asked, asked.of_tokens(100)
     )
-    student, task = Student(model, VECTOR), AndMeaning(TextAndPronouns(model))
+    student, task = student_of(model), AndMeaning(TextAndPronouns(model))
     optimizer = torch.optim.Adam(student.parameters(), lr=1e-3)
     (first,) = both.parts(0, 1)
     assert first.tokens == first.lesson.tokens + first.meant.tokens
@@ -104,11 +109,12 @@ def test_what_was_meant_is_learned_beside_the_text(tokenizer, model):
         return misunderstood(student.meanings(first.meant.asked), first.meant).item()
 
     before = missed()
-    for step in range(15):
+    for step in range(50):
         optimizer.zero_grad()
         task.loss(student, both.parts(step, 1)[0], None).backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
-    assert missed() < 0.7 * before
+    assert missed() < 0.75 * before
 
 
 def test_words_learn_what_the_sentences_they_stand_in_mean(tokenizer, model):
@@ -119,9 +125,9 @@ def test_words_learn_what_the_sentences_they_stand_in_mean(tokenizer, model):
     chosen = [rng.choice(words, 3, replace=False) for _ in range(400)]
     vectors_NE = np.array([sum(true[word] for word in three) for three in chosen])
     source = meanings(tokenizer, [" " + " ".join(three) for three in chosen], vectors_NE, tokens=1000)
-    student = Student(model, VECTOR)
+    student = student_of(model)
     optimizer = torch.optim.Adam(student.parameters(), lr=5e-3)
-    for step in range(40):
+    for step in range(80):
         (batch,) = source.parts(step, 1)
         loss = misunderstood(student.of_words(batch.asked), batch)
         optimizer.zero_grad()
@@ -136,7 +142,7 @@ def test_words_learn_what_the_sentences_they_stand_in_mean(tokenizer, model):
 
 
 def test_a_bag_of_words_is_their_weighted_mean(tokenizer, model):
-    student = Student(model, VECTOR)
+    student = student_of(model)
     (batch,) = meanings(tokenizer, ["a cat", "a mat sat"], np.ones((2, VECTOR))).parts(0, 1)
     found = student.of_words(batch.asked)
     begin = 0
