@@ -161,10 +161,9 @@ class Writer:
         told = {answer}
         while rng.random() < 0.4:
             (next_aspect,) = rng.choices(["why", "how", "ex", "what", "more"], [3, 3, 2, 1, 2])
-            untold = [a for a in topic.answers.values() if a not in told]
-            if next_aspect != "more":
-                untold = [topic.answers[next_aspect]] if topic.answers.get(next_aspect) in untold else []
-            answer = untold[0] if untold else NO_MORE
+            untold = (a for a in topic.answers.values() if a not in told)
+            wanted = topic.answers.get(next_aspect)
+            answer = next((a for a in untold if next_aspect == "more" or a == wanted), NO_MORE)
             turns.append((self.ask(phrases.FOLLOW[next_aspect]), answer))
             told.add(answer)
         return turns

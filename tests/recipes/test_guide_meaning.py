@@ -7,16 +7,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from guide_models import guide_tokenizer, untrained
 from tasks.encoder_folders import add_sentence_layout, make_folder
-from tokenizers import Tokenizer
 
 from pellucid import LLM
 from pellucid.errors import SourceError
-from pellucid.models.hub import bundled_models
-from pellucid.models.registry import read_config
-from pellucid.training import Documents, initialise
+from pellucid.training import Documents
 from recipes import guide_meaning
-from recipes.guide import SHAPE, lessons
+from recipes.guide import lessons
 from recipes.guide_corpus import Writer
 from recipes.guide_facts import Facts, Topic, read_facts
 from recipes.guide_meaning import (
@@ -38,15 +36,12 @@ VECTOR = 8
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer.from_file(str(bundled_models()["pellucid/guide"] / "tokenizer.json"))
+    return guide_tokenizer()
 
 
 @pytest.fixture
 def model(tokenizer):
-    family, config = read_config(SHAPE | {"vocab_size": tokenizer.get_vocab_size()})
-    model = family.build(config)
-    initialise(model, seed=0)
-    return model
+    return untrained(tokenizer)
 
 
 def student_of(model, seed=0):

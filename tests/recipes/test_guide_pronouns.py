@@ -2,13 +2,10 @@
 
 import pytest
 import torch
-from tokenizers import Tokenizer
+from guide_models import guide_tokenizer, untrained
 
 from pellucid.kernels import reference
-from pellucid.models.hub import bundled_models
-from pellucid.models.registry import read_config
-from pellucid.training import initialise
-from recipes.guide import SHAPE, lessons
+from recipes.guide import lessons
 from recipes.guide_corpus import LOOKS, RIGHT
 from recipes.guide_heads import Watched
 from recipes.guide_pronouns import HEAD, LAYER, OneHead, TextAndPronouns
@@ -17,7 +14,7 @@ from recipes.guide_writing import documents, encode, sentences
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer.from_file(str(bundled_models()["pellucid/guide"] / "tokenizer.json"))
+    return guide_tokenizer()
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +26,7 @@ def lesson(tokenizer):
 
 @pytest.fixture(scope="module")
 def model(tokenizer):
-    family, config = read_config(SHAPE | {"vocab_size": tokenizer.get_vocab_size()})
-    model = family.build(config)
-    initialise(model, seed=0)
-    return model
+    return untrained(tokenizer)
 
 
 def test_it_and_the_answer_look_at_the_right_noun(tokenizer, lesson):

@@ -2,18 +2,15 @@
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from guide_models import PATH, guide_tokenizer
 
-from pellucid.models.hub import bundled_models
 from recipes import guide_writing
 from recipes.guide_writing import CONTEXT, documents, encode, joined, write_shard
-
-PATH = bundled_models()["pellucid/guide"] / "tokenizer.json"
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer.from_file(str(PATH))
+    return guide_tokenizer()
 
 
 def test_shards_joined_are_all_their_documents_encoded_together(tokenizer, monkeypatch):
