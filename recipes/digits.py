@@ -20,9 +20,10 @@ from PIL import Image
 from pellucid import LLM
 from pellucid.device import resolve_device
 from pellucid.kernels import torch_ops
+from pellucid.models.publishing import publish
 from pellucid.models.registry import read_config
 from pellucid.models.vision import Vision
-from pellucid.training import OneClass, TrainConfig, initialise, publish, train
+from pellucid.training import OneClass, TrainConfig, initialise, train
 from recipes.digits_data import SIDE, Moved, digits, mnist
 
 CARD = """---

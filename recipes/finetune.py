@@ -21,9 +21,10 @@ from pellucid.models.adapter_file import adaptable
 from pellucid.models.checkpoint import Checkpoint, open_checkpoint
 from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_checkpoint
+from pellucid.models.publishing import publish
 from pellucid.models.quantise_folder import copy_beside
 from pellucid.models.registry import FAMILIES
-from pellucid.training import Batch, Documents, NextToken, TrainConfig, publish, train
+from pellucid.training import Batch, Documents, NextToken, TrainConfig, train
 from pellucid.training.lora import LoRA, LoRAConfig
 from recipes.finetune_data import encode, read_examples
 

@@ -11,8 +11,9 @@ from pellucid import LLM, SamplingParams
 from pellucid.device import resolve_device
 from pellucid.kernels import torch_ops
 from pellucid.models.decoder import Decoder
+from pellucid.models.publishing import publish, publish_text
 from pellucid.models.registry import read_config
-from pellucid.training import NextToken, TrainConfig, Windows, initialise, publish, publish_text, train
+from pellucid.training import NextToken, TrainConfig, Windows, initialise, train
 
 
 def small_llama(vocab_size: int, layers: int, heads: int, width: int, context: int) -> dict[str, Any]:

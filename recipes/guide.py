@@ -20,8 +20,9 @@ from pellucid.device import half_precision, resolve_device
 from pellucid.models import hub
 from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_model
+from pellucid.models.publishing import publish, publish_text
 from pellucid.models.registry import read_config
-from pellucid.training import Documents, TrainConfig, initialise, publish, publish_text, train
+from pellucid.training import Documents, TrainConfig, initialise, train
 from pellucid.training.optim import plateau
 from recipes import guide_phrases as phrases
 from recipes.guide_corpus import BOS, END, EOS, Marked

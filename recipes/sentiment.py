@@ -21,8 +21,9 @@ from pellucid import LLM
 from pellucid.device import resolve_device
 from pellucid.kernels import torch_ops
 from pellucid.models.encoder import Encoder
+from pellucid.models.publishing import publish, publish_text
 from pellucid.models.registry import read_config
-from pellucid.training import OneClass, TrainConfig, initialise, publish, publish_text, train
+from pellucid.training import OneClass, TrainConfig, initialise, train
 from recipes.sentiment_data import (
     CLS,
     CONTEXT,

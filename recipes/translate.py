@@ -18,8 +18,9 @@ from pellucid import translate
 from pellucid.device import resolve_device
 from pellucid.kernels import torch_ops
 from pellucid.models.encoder_decoder import EncoderDecoder
+from pellucid.models.publishing import publish, publish_text
 from pellucid.models.registry import read_config
-from pellucid.training import initialise, publish, publish_text, train
+from pellucid.training import initialise, train
 from pellucid.training.loss import TargetOfSource
 from recipes.translate_data import BOS, EOS, LONGEST, SPECIAL, prepare
 from recipes.translate_plan import add_settings, plan

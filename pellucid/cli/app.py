@@ -10,10 +10,10 @@ import typer
 
 from pellucid.cli.checkpoints import convert, inspect, models, quantize
 from pellucid.cli.looking import bench, see
+from pellucid.cli.recipes import recipe_names, run_recipe
 from pellucid.cli.tasks import classify, embed, fill, summarize, transcribe, translate
 from pellucid.cli.writing import chat, demo, run
 from pellucid.errors import PellucidError
-from pellucid.training import recipes
 
 INTERRUPTED = 130
 
@@ -35,10 +35,10 @@ for command in (*WRITING, *LOOKING, *CHECKPOINTS, *TASKS):
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train(
     context: typer.Context,
-    recipe: Annotated[str, typer.Argument(help=f"One of {', '.join(recipes.names())}.")],
+    recipe: Annotated[str, typer.Argument(help=f"One of {', '.join(recipe_names())}.")],
 ) -> None:
     """Train a model by a recipe; what follows its name is the recipe's (`pellucid train text -h`)."""
-    recipes.run(recipe, context.args)
+    run_recipe(recipe, context.args)
 
 
 def main() -> None:

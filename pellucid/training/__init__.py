@@ -1,6 +1,5 @@
 """Training from scratch and fine-tuning, to be read."""
 
-from pellucid.training.checkpoint import publish, publish_text
 from pellucid.training.data import Batch, Documents, Labelled, Windows
 from pellucid.training.loop import TrainConfig, train
 from pellucid.training.loss import NextToken, OneClass
@@ -15,7 +14,5 @@ __all__ = [
     "TrainConfig",
     "Windows",
     "initialise",
-    "publish",
-    "publish_text",
     "train",
 ]

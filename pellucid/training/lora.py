@@ -18,7 +18,7 @@ from pellucid.layers.linear import Linear
 from pellucid.models.adapter_config import CONFIG
 from pellucid.models.adapter_file import WEIGHTS, Adaptable, Product
 from pellucid.models.decoder import Decoder
-from pellucid.training.checkpoint import prefixed, template, write_atomically
+from pellucid.models.publishing import prefixed, template, write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from pellucid.cli import recipes
 from pellucid.errors import SourceError
 from pellucid.kernels import torch_ops
 from pellucid.layers.context import DenseContext
-from pellucid.training import initialise, recipes
+from pellucid.training import initialise
 from recipes import compare_page
 from recipes.compare_experiments import Repeats
 from recipes.compare_models import LSTM, size, variants
@@ -78,7 +79,7 @@ def test_only_what_was_seen_before_is_asked_for():
 
 
 def test_the_page_says_what_was_found(tmp_path, capsys):
-    recipes.run("compare", ["recall", "--scale", "0.002", "--docs", str(tmp_path)])
+    recipes.run_recipe("compare", ["recall", "--scale", "0.002", "--docs", str(tmp_path)])
     page = (tmp_path / "why_transformers.md").read_text()
     assert "Not borne out" in page  # by models of three steps
     assert "| distance | transformer | LSTM |" in page and "| 64 | 0." in page
@@ -98,5 +99,5 @@ def test_the_page_says_what_was_found(tmp_path, capsys):
 
 def test_what_learns_from_a_text_asks_for_one(tmp_path):
     with pytest.raises(SourceError, match="give --text FILE"):
-        recipes.run("compare", ["sizes", "--docs", str(tmp_path)])
-    assert "compare" in recipes.names()
+        recipes.run_recipe("compare", ["sizes", "--docs", str(tmp_path)])
+    assert "compare" in recipes.recipe_names()

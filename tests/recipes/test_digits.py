@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from pellucid import LLM
-from pellucid.training import recipes
+from pellucid.cli import recipes
 
 pytest.importorskip("sklearn")
 
@@ -48,7 +48,7 @@ def test_it_ends_in_a_checkpoint_that_classifies(tmp_path, capsys):
     image = np.zeros((2, 28, 28), np.uint8)
     (mnist / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(16) + image.tobytes()))
     (mnist / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(8) + bytes([3, 7])))
-    recipes.run(
+    recipes.run_recipe(
         "digits", ["--steps", "2", "--seeds", "1", "--folder", str(tmp_path / "run"), "--mnist", str(mnist)]
     )
     said = capsys.readouterr().out

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from pellucid import LLM, LoRARequest, SamplingParams
+from pellucid.cli import recipes
 from pellucid.errors import SourceError
 from pellucid.models.checkpoint import open_checkpoint
-from pellucid.training import recipes, record
+from pellucid.training import record
 from recipes.finetune_data import encode, read_examples
 
 PAIRS = [
@@ -27,7 +28,7 @@ def pairs(tmp_path):
 
 
 def run(folder, file, *more):
-    recipes.run(
+    recipes.run_recipe(
         "finetune", ["--model", "pellucid/guide", "--data", str(file), "--folder", str(folder), *more]
     )
 

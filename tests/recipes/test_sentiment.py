@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pellucid import LLM
+from pellucid.cli import recipes
 from pellucid.errors import SourceError
-from pellucid.training import recipes
 
 pytest.importorskip("sklearn")
 GOOD, BAD, OTHER = (
@@ -35,7 +35,7 @@ def archive(tmp_path):
 
 def test_it_ends_in_a_checkpoint_that_classifies(archive, tmp_path, capsys):
     run = tmp_path / "run"
-    recipes.run("sentiment", [str(archive), "--steps", "3", "--vocab", "120", "--folder", str(run)])
+    recipes.run_recipe("sentiment", [str(archive), "--steps", "3", "--vocab", "120", "--folder", str(run)])
     said = capsys.readouterr().out
     assert "tf-idf + logistic regression" in said and "of 24 sentences" in said and "the encoder" in said
     assert "Bo Pang" in (run / "model" / "README.md").read_text()
@@ -48,7 +48,7 @@ def test_another_archive_is_refused(tmp_path):
     with zipfile.ZipFile(file, "w") as opened:
         opened.writestr("readme.txt", "nothing")
     with pytest.raises(SourceError, match=r"rt-polarity\.neg"):
-        recipes.run("sentiment", [str(file)])
+        recipes.run_recipe("sentiment", [str(file)])
 
 
 def test_each_sentence_once_an_epoch_and_some_words_hidden():

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pellucid import LLM, translate
+from pellucid.cli import recipes
 from pellucid.errors import SourceError
-from pellucid.training import recipes
 from pellucid.training.pairs import PairBatch
 from recipes import translate_data, translate_lstm
 from recipes.translate_data import BOS, EOS, FURTHER, SPECIAL, Pair
@@ -102,7 +102,7 @@ def test_the_greetings_are_pairs_and_have_nothing_of_the_examination(file, tmp_p
 def test_the_recipe_ends_in_a_translator(file, tmp_path, capsys):
     small = ["--width", "64", "--encoder", "1", "--decoder", "1", "--vocab", "320"]
     plan = ["--steps", "8", "--decay", "4", "--tokens", "400"]
-    recipes.run("translate", [str(file), "--folder", str(tmp_path), *small, *plan])
+    recipes.run_recipe("translate", [str(file), "--folder", str(tmp_path), *small, *plan])
     assert "Hello world:" in capsys.readouterr().out
     assert "CC BY 2.0" in (tmp_path / "model" / "README.md").read_text()
     llm = LLM(tmp_path / "model")
@@ -116,7 +116,9 @@ def test_the_comparison_trains_and_asks_both(lines, tmp_path, capsys, monkeypatc
     pairs = [pair for share, count in zip(shares, (30, 2, 2), strict=True) for pair in share[:count]]
     file = tmp_path / "fra.txt"
     file.write_text("".join(f"{pair.english}\t{pair.french}\n" for pair in pairs))
-    recipes.run("compare", ["translation", "--text", str(file), "--scale", "0.002", "--docs", str(tmp_path)])
+    recipes.run_recipe(
+        "compare", ["translation", "--text", str(file), "--scale", "0.002", "--docs", str(tmp_path)]
+    )
     assert "| steps | transformer, BLEU | LSTM with attention, BLEU |" in capsys.readouterr().out
     assert (tmp_path / "why_transformers" / "translation.png").exists()
 

@@ -19,7 +19,8 @@ from pellucid.layers.context import DenseContext
 from pellucid.models.adapter_file import adaptable
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.loading import load_checkpoint
-from pellucid.training import Batch, NextToken, TrainConfig, publish, train
+from pellucid.models.publishing import publish
+from pellucid.training import Batch, NextToken, TrainConfig, train
 from pellucid.training.lora import LoRA, LoRAConfig
 
 PROMPT = prompt(19, 97, seed=1)

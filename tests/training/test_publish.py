@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, models
 
 from pellucid.models.checkpoint import open_checkpoint
 from pellucid.models.loading import load_checkpoint, load_model
+from pellucid.models.publishing import publish, publish_text
 from pellucid.models.registry import read_config
-from pellucid.training import publish, publish_text
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from pellucid import LLM, SamplingParams
+from pellucid.cli import recipes
 from pellucid.errors import SourceError
-from pellucid.training import recipes
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def texts(tmp_path):
 
 def test_text(tmp_path, texts, capsys):
     small = ["--steps", "3", "--vocab", "300", "--layers", "1", "--width", "32", "--context", "32"]
-    recipes.run("text", [str(texts), "--folder", str(tmp_path / "run"), "--prompt", "the cat", *small])
+    recipes.run_recipe("text", [str(texts), "--folder", str(tmp_path / "run"), "--prompt", "the cat", *small])
     assert "the cat" in capsys.readouterr().out
     model = tmp_path / "run" / "model"
     assert "3 steps" in (model / "README.md").read_text()
@@ -32,7 +32,7 @@ def test_text(tmp_path, texts, capsys):
 
 def test_shakespeare_is_read_by_the_character(tmp_path, texts, capsys):
     text = texts / "0.txt"
-    recipes.run("shakespeare", [str(text), "--folder", str(tmp_path / "run"), "--steps", "2"])
+    recipes.run_recipe("shakespeare", [str(text), "--folder", str(tmp_path / "run"), "--steps", "2"])
     llm = LLM(tmp_path / "run" / "model")
     (output,) = llm.generate(["cat"], SamplingParams(temperature=0, max_tokens=5), use_tqdm=False)
     assert len(output.prompt_token_ids) == 3
@@ -42,9 +42,9 @@ def test_shakespeare_is_read_by_the_character(tmp_path, texts, capsys):
 def test_too_little_text_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text("Hello.")
     with pytest.raises(SourceError, match="at least 20,000"):
-        recipes.run("text", [str(tmp_path)])
+        recipes.run_recipe("text", [str(tmp_path)])
 
 
 def test_unknown_recipes_get_the_nearest_name():
     with pytest.raises(SourceError, match="did you mean 'guide'"):
-        recipes.run("giude", [])
+        recipes.run_recipe("giude", [])

@@ -10,18 +10,18 @@ from pellucid.errors import SourceError, did_you_mean
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def names() -> list[str]:
+def recipe_names() -> list[str]:
     """The recipes there are. A file whose name holds an underscore belongs to another's."""
     files = (ROOT / "recipes").glob("*.py")
     return sorted(file.stem for file in files if "_" not in file.stem)
 
 
-def run(name: str, arguments: Sequence[str]) -> None:
+def run_recipe(name: str, arguments: Sequence[str]) -> None:
     """Run a recipe as `python -m recipes.NAME ARGUMENTS` would, from wherever one is.
 
     Raises SourceError for one that there is not.
     """
-    known = names()
+    known = recipe_names()
     if not known:
         raise SourceError(
             f"{ROOT}: there are no recipes here; they come with the repository, not with the installed "
