@@ -26,6 +26,7 @@ from pellucid.training import Documents, TrainConfig, initialise, train
 from pellucid.training.optim import plateau
 from recipes import guide_phrases as phrases
 from recipes.guide_corpus import BOS, END, EOS, Marked
+from recipes.guide_growing import carry_over
 from recipes.guide_meaning import BAGS, AndMeaning, LessonsAndMeanings, Student, Understood, read_meanings
 from recipes.guide_pronouns import Lessons, TextAndPronouns
 from recipes.guide_wording import THESAURUS
@@ -54,11 +55,11 @@ TEMPLATE = (
 SHAPE = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
-    "hidden_size": 192,
+    "hidden_size": 256,
     "intermediate_size": 512,
     "num_hidden_layers": 6,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 6,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
     "head_dim": 32,
     "hidden_act": "silu",
     "rms_norm_eps": 1e-6,
@@ -114,20 +115,6 @@ def common_words() -> list[str]:
     return [f" {word}" for word in words] * COMMON
 
 
-def carry_over(model: Decoder, tokenizer: Tokenizer, start: str) -> None:
-    """Begin with another model's weights; a token it does not have begins as the sum of its parts there."""
-    weights = load_model(start, dtype="float32", device="cpu").state_dict()
-    theirs = Tokenizer.from_file(str(hub.find(start).path / "tokenizer.json"))
-    parts = []
-    for i in range(tokenizer.get_vocab_size()):
-        same = theirs.token_to_id(tokenizer.id_to_token(i))
-        text = tokenizer.decode([i], skip_special_tokens=False)
-        parts.append([same] if same is not None else theirs.encode(text, add_special_tokens=False).ids)
-    for name in ("embed_tokens.weight", "lm_head.weight"):
-        weights[name] = torch.stack([weights[name][old].sum(0) / len(old) ** 0.5 for old in parts])
-    model.load_state_dict(weights)
-
-
 def save_text(folder: Path, tokenizer: Tokenizer) -> None:
     """tokenizer.json, tokenizer_config.json and generation_config.json."""
     settings = {
@@ -157,7 +144,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--vocab", type=int, default=8192)
     parser.add_argument("--dropout", type=float, default=0.0, help="of the text's pass")
     parser.add_argument(
-        "--pronouns", type=float, default=0.12, help="the share of a step's tokens that are pronoun sentences"
+        "--pronouns", type=float, default=0.14, help="the share of a step's tokens that are pronoun sentences"
     )
     parser.add_argument("--documents", type=int, default=400_000, help="how many to write before training")
     parser.add_argument(
@@ -196,7 +183,10 @@ def main() -> None:
     assert isinstance(model, Decoder)
     initialise(model, seed=args.seed)
     if args.start:
-        carry_over(model, tokenizer, args.start)
+        weights = load_model(args.start, dtype="float32", device="cpu").state_dict()
+        carry_over(
+            model, weights, tokenizer, Tokenizer.from_file(str(hub.find(args.start).path / "tokenizer.json"))
+        )
     model.to(resolve_device("auto"))
     print(
         f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(source.text.ids):,} tokens of text"

@@ -18,7 +18,10 @@ from recipes.guide_sentences import (
     ANIMAL_AND_THING,
     ANIMALS,
     FEELINGS,
+    ONLY_THINGS,
     SIMPLE,
+    THING_AND_ANIMAL,
+    THINGS,
     TWO_ANIMALS,
     agreement,
     pronoun,
@@ -46,7 +49,13 @@ EVERYDAY = 0.4
 """How many of the questions outside the guide's subject are everyday ones, where there are some."""
 MANY = 4
 """How often a form with choices is asked, beside one without."""
-MOSTLY_ANIMALS = (*TWO_ANIMALS * 2, *ANIMAL_AND_THING)
+ITSELF = re.compile(r"\bI (am|can|cannot|have|only|was)\b|\btrained me\b|^My ")
+OF_ITSELF = 5
+"""How often the guide is asked for itself, beside what else is written out: it is asked first."""
+PRONOUNS = (*TWO_ANIMALS * 3, *ANIMAL_AND_THING * 2, *THING_AND_ANIMAL * 2)
+"""How often which kind of sentence with a pronoun is written."""
+ONLY_ONE_CAN = 0.2
+"""How often what is said of "it" fits the thing alone, where the verb means the animal."""
 
 
 class Writer:
@@ -69,7 +78,10 @@ class Writer:
         self.weights = [
             len(t.answers) * (1.5 if c else 1.0) for t, c in zip(facts.topics, central, strict=True)
         ]
-        self.ways = [sum(MANY if "[" in form else 1 for form in forms) for forms, _ in facts.asked]
+        self.ways = [
+            sum(MANY if "[" in form else 1 for form in forms) * (OF_ITSELF if ITSELF.search(answer) else 1)
+            for forms, answer in facts.asked
+        ]
 
     def documents(self) -> Iterator[list[Piece]]:
         """Documents without end."""
@@ -215,18 +227,32 @@ class Writer:
         return [(BOS, 0.0), (SIMPLE[at] + EOS, 1.0)]
 
     def pronoun(self) -> list[Marked]:
-        """What only one of the two animals does, or a question for it."""
-        sentence = pronoun(self.rng, kinds=MOSTLY_ANIMALS)
-        start, _, _ = sentence.text.partition(" because it")
-        before, right, after = start.partition(f" {sentence.right}")
-        pieces: list[Marked] = [(before, 0.0, 0), (right, 0.0, RIGHT), (f"{after} because", 0.0, 0),
-                                (" it", 0.0, LOOKS)]  # fmt: skip
-        if self.rng.random() < 0.5:
-            return [(BOS, 0.0, 0), *pieces, (f" {ANIMALS[sentence.right]}.{EOS}", 1.0, 0)]
-        reason = f"was {self.rng.choice(FEELINGS)}"
-        return [(BOS, 0.0, 0), ("<|user|>", 0.0, 0), *pieces, (f" {reason}. Who {reason}?", 0.0, 0),
-                (f"{END}<|assistant|>", 0.0, 0), ("The", 1.0, LOOKS),
-                (f" {sentence.right}.{END}", 1.0, 0)]  # fmt: skip
+        """What only one of the two nouns does, or a question for it."""
+        rng = self.rng
+        sentence = pronoun(rng, kinds=PRONOUNS)
+        if sentence.other in THINGS and rng.random() < ONLY_ONE_CAN:
+            # here "it" is not known before the end
+            reason = f"was {rng.choice(ONLY_THINGS)}"
+            return self.asked(sentence.text, sentence.other, 0, f" {reason}. What {reason}?")
+        if rng.random() < 0.5:
+            told = f" {(ANIMALS | THINGS)[sentence.right]}.{EOS}"
+            return [(BOS, 0.0, 0), *self.looking(sentence.text, sentence.right, LOOKS), (told, 1.0, 0)]
+        is_thing = sentence.right in THINGS
+        reason = f"was {rng.choice(ONLY_THINGS if is_thing and rng.random() < 0.4 else FEELINGS)}"
+        who = rng.choice(["Who", "What", "Which one"] if is_thing else ["Who", "Who", "Which one"])
+        return self.asked(sentence.text, sentence.right, LOOKS, f" {reason}. {who} {reason}?")
+
+    def asked(self, text: str, right: str, looks: int, question: str) -> list[Marked]:
+        """A sentence up to its "it", how it goes on, and the noun for an answer."""
+        asked = [("<|user|>", 0.0, 0), *self.looking(text, right, looks), (question, 0.0, 0)]
+        return [(BOS, 0.0, 0), *asked, (f"{END}<|assistant|>", 0.0, 0),
+                ("The", 1.0, LOOKS), (f" {right}.{END}", 1.0, 0)]  # fmt: skip
+
+    def looking(self, text: str, right: str, looks: int) -> list[Marked]:
+        """A sentence up to its "it", which looks or does not, at the right noun."""
+        start, _, _ = text.partition(" because it")
+        before, right, after = start.partition(f" {right}")
+        return [(before, 0.0, 0), (right, 0.0, RIGHT), (f"{after} because", 0.0, 0), (" it", 0.0, looks)]
 
     def agreement(self) -> list[Piece]:
         return [(BOS, 0.0), (agreement(self.rng)[0] + EOS, 1.0)]

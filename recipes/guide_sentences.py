@@ -1,8 +1,9 @@
 """Simple sentences for the guide model: one likely word at a time, pronouns, subject-verb agreement.
 
-In the pronoun sentences "it" always means one of two nouns, and only what stands before "it" says which:
-the verb ("chased": the one who chases has the reason; "helped": the one who is helped has it), or which of
-the two is alive. So neither the nearest noun nor the first one is a good guess.
+In the pronoun sentences "it" always means one of two nouns, and only the verb before it says which
+("chased": the one who chases has the reason; "helped": the one who is helped has it; "sat on": the one who
+sits; "liked": what is liked). So neither the nearest noun nor the first one is a good guess, nor the one that
+is alive.
 """
 
 import random
@@ -80,19 +81,28 @@ SUBJECT_VERBS = ["chased", "followed", "hunted", "annoyed", "woke", "bit", "frig
 OBJECT_VERBS = ["helped", "feared", "fed", "comforted", "admired", "praised", "carried", "rescued", "avoided"]
 FEELINGS = ["tired", "hungry", "cold", "thirsty", "sad", "happy", "angry", "sleepy", "lonely", "bored",
             "weak", "strong", "loud", "wild", "young", "old"]  # fmt: skip
-THINGS = ["mat", "rug", "box", "bed", "chair", "table", "sofa", "blanket", "bench", "basket", "pillow",
-          "roof", "wall", "log", "stone", "carpet", "cushion", "cart", "shelf", "barrel"]  # fmt: skip
+THINGS = {  # likewise
+    "mat": "frayed", "rug": "curled", "box": "opened", "bed": "creaked", "chair": "wobbled",
+    "table": "tilted", "sofa": "sagged", "blanket": "tore", "bench": "broke", "basket": "split",
+    "pillow": "burst", "roof": "leaked", "wall": "crumbled", "log": "rolled", "stone": "cracked",
+    "carpet": "faded", "cushion": "flattened", "cart": "rattled", "shelf": "bent", "barrel": "spilled",
+}  # fmt: skip
+ONLY_THINGS = ["soft", "comfortable", "wide", "flat", "smooth", "cheap", "empty", "free", "made of wood",
+               "thick", "broken", "painted"]  # fmt: skip
 ON_THING = ["sat on", "lay on", "slept on", "rested on", "stayed on"]
 UNDER_ANIMAL = ["lay under", "was under", "stood under", "was kept under", "stayed under"]
+WANTS_THING = ["liked", "loved", "wanted", "chose", "left", "avoided", "admired", "cleaned", "bought"]
+THING_DOES = ["pleased", "annoyed", "frightened", "warmed", "hid", "hurt", "suited", "covered", "attracted"]
 
 
 ADJECTIVES = ["small", "big", "brown", "white", "black", "grey", "fat", "thin", "quick", "slow"]
 BEFORE = ["One day", "At night", "In the morning", "Yesterday", "In summer", "Again", "Once"]
 AFTER = ["in the garden", "in the field", "near the river", "behind the house", "all day", "for an hour",
          "in the rain", "on Sunday"]  # fmt: skip
-TWO_ANIMALS, ANIMAL_AND_THING = (0, 1), (2, 3)
+TWO_ANIMALS, ANIMAL_AND_THING, THING_AND_ANIMAL = (0, 1), (2, 3), (4, 5)
 """Kinds of pronoun sentences: in the first of each pair the first noun is the right one, in the second the
-nearest. Between two animals only the verb tells; else also which of the two is alive."""
+nearest. In the last two the thing is right, said to be tired or not, so that it is always the verb that tells
+and never which of the two is alive."""
 
 
 def held_out(a: str, b: str) -> bool:
@@ -124,8 +134,7 @@ def pronoun(
     """A sentence of one of the kinds."""
     kind = rng.choice(kinds)
     right, other = nouns(rng, kind, test)
-    reason = f"was {rng.choice(FEELINGS)}" if test or rng.random() < 0.5 else ANIMALS[right]
-    return written(rng, kind, right, other, reason, plain=test)
+    return written(rng, kind, right, other, f"was {rng.choice(FEELINGS)}", plain=test)
 
 
 def exchanged(rng: random.Random, kinds: tuple[int, int]) -> tuple[Pronoun, Pronoun]:
@@ -137,15 +146,16 @@ def exchanged(rng: random.Random, kinds: tuple[int, int]) -> tuple[Pronoun, Pron
 
 def nouns(rng: random.Random, kind: int, test: bool) -> tuple[str, str]:
     """The right noun and the other one."""
-    return pair(rng, list(ANIMALS), list(ANIMALS) if kind in TWO_ANIMALS else THINGS, test)
+    animal, other = pair(rng, list(ANIMALS), list(ANIMALS if kind in TWO_ANIMALS else THINGS), test)
+    return (other, animal) if kind in THING_AND_ANIMAL else (animal, other)
 
 
 def written(
     rng: random.Random, kind: int, right: str, other: str, reason: str, plain: bool = True
 ) -> Pronoun:
     """The sentence of a kind with these nouns; unless plain, other words may move them to other places."""
-    verb = rng.choice((SUBJECT_VERBS, OBJECT_VERBS, ON_THING, UNDER_ANIMAL)[kind])
-    first, second = (right, other) if kind in (TWO_ANIMALS[0], ANIMAL_AND_THING[0]) else (other, right)
+    verb = rng.choice((SUBJECT_VERBS, OBJECT_VERBS, ON_THING, UNDER_ANIMAL, THING_DOES, WANTS_THING)[kind])
+    first, second = (right, other) if kind % 2 == 0 else (other, right)
     if plain or rng.random() < 0.3:
         return Pronoun(f"The {first} {verb} the {second} because it {reason}.", right, other, reason)
 

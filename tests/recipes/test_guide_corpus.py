@@ -6,15 +6,17 @@ from itertools import islice, pairwise
 
 import pytest
 
-from recipes.guide_corpus import Writer, read_facts
+from recipes.guide_corpus import LOOKS, PRONOUNS, Writer, read_facts
 from recipes.guide_exam import FILES, passes, questions
 from recipes.guide_facts import Secret, beginnings, plain
 from recipes.guide_sentences import (
     ANIMAL_AND_THING,
     ANIMALS,
+    ON_THING,
     SIMPLE,
     THINGS,
     TWO_ANIMALS,
+    UNDER_ANIMAL,
     agreement,
     exchanged,
     held_out,
@@ -22,6 +24,7 @@ from recipes.guide_sentences import (
     pronoun,
 )
 from recipes.guide_wording import THESAURUS, Wording
+from recipes.guide_writing import sentences
 
 BEGUN = set(Writer(read_facts(), random.Random(0)).begins.values())
 NEVER = frozenset(plain(question) for file in FILES for question, _ in questions(file))
@@ -122,13 +125,45 @@ def test_only_what_the_model_should_say_counts_fully():
                 assert weight == 0.0
 
 
-def test_neither_the_first_nor_the_nearest_noun_is_a_good_guess():
+@pytest.mark.parametrize("kinds", [PRONOUNS, (*TWO_ANIMALS, *ANIMAL_AND_THING)])
+def test_neither_the_first_nor_the_nearest_noun_is_a_good_guess(kinds):
     rng = random.Random(0)
     first = 0
     for _ in range(1000):
-        sentence = pronoun(rng)
+        sentence = pronoun(rng, kinds=kinds)
         first += place(sentence.text, sentence.right) < place(sentence.text, sentence.other)
     assert 450 < first < 550
+
+
+def test_which_of_the_two_is_alive_is_no_good_guess():
+    rng = random.Random(0)
+    things, asked = 0, []
+    for _ in range(3000):
+        sentence = pronoun(rng, kinds=PRONOUNS)
+        if THINGS.keys() & {sentence.right, sentence.other}:
+            things += 1
+            asked.append(sentence.right in THINGS)
+    assert things > 1000
+    assert 0.45 < sum(asked) / things < 0.55
+    who = [text for text in map(told, sentences(3000, 0)) if "Who" in text and any_of(THINGS, text)]
+    assert 0.3 < sum(any_of(THINGS, text.rpartition("The ")[2]) for text in who) / len(who) < 0.5
+
+
+def told(pieces):
+    return "".join(piece for piece, _, _ in pieces)
+
+
+def any_of(nouns, text):
+    return bool(nouns.keys() & set(re.findall(r"\w+", text)))
+
+
+def test_what_can_be_said_of_the_thing_alone_does_not_tell_what_it_is_before():
+    for pieces in sentences(2000, 0):
+        (it,) = (mark for piece, _, mark in pieces if piece == " it")
+        text = told(pieces)
+        verb_means_an_animal = re.search(rf" ({'|'.join(ON_THING + UNDER_ANIMAL)}) ", text)
+        thing_is_asked_for = any_of(THINGS, text.rpartition("The ")[2]) and "?" in text
+        assert (it == LOOKS) != bool(verb_means_an_animal and thing_is_asked_for), text
 
 
 def place(sentence, noun):
@@ -149,7 +184,7 @@ def test_the_same_two_nouns_stand_in_exchanged_places(kinds):
 def test_pairs_of_nouns_for_testing_never_stand_together_in_training():
     rng = random.Random(0)
     for _ in range(2000):
-        seen, unseen = pronoun(rng), pronoun(rng, test=True)
+        seen, unseen = pronoun(rng, kinds=PRONOUNS), pronoun(rng, test=True)
         assert not held_out(seen.right, seen.other) and {seen.right, seen.other} != {"cat", "mat"}
         assert held_out(unseen.right, unseen.other) or {unseen.right, unseen.other} == {"cat", "mat"}
 
