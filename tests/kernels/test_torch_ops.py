@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from pellucid.kernels import AttentionSpec, Kernels, PagedSegments, Segments, reference, torch_ops
+from pellucid.kernels import (
+    AttentionSpec,
+    Kernels,
+    PagedSegments,
+    Segments,
+    reference,
+    torch_attention,
+    torch_ops,
+)
 
 SPECS = {
     "multi-head": {"num_heads": 4, "num_kv_heads": 4},
@@ -59,13 +67,13 @@ def test_dense_attention(name, queries, keys, bias):
 @pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
 @pytest.mark.parametrize("name", [name for name, spec in SPECS.items() if not spec.get("causal", True)])
 def test_what_is_padded_where_launches_cost_is_seen_by_nobody(name, bias, monkeypatch):
-    monkeypatch.setattr(torch_ops, "_launches_cost", lambda device: True)
-    torch_ops._dense_plan.cache_clear()
+    monkeypatch.setattr(torch_attention, "_launches_cost", lambda device: True)
+    torch_attention._dense_plan.cache_clear()
     test_dense_attention(name, (5, 40, 3, 1), (5, 40, 3, 1), bias)
     if "window" not in SPECS[name]:
         test_dense_attention(name, (5, 40, 3, 1), (5, 2, 33, 7), bias)
     test_gradients_are_the_references(name)
-    torch_ops._dense_plan.cache_clear()
+    torch_attention._dense_plan.cache_clear()
 
 
 @pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
