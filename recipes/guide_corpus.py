@@ -49,7 +49,7 @@ EVERYDAY = 0.4
 """How many of the questions outside the guide's subject are everyday ones, where there are some."""
 MANY = 4
 """How often a form with choices is asked, beside one without."""
-ITSELF = re.compile(r"\bI (am|can|cannot|have|only|was)\b|\btrained me\b|^My ")
+ITSELF = re.compile(r"^(?!I cannot)(I|My|No\. I|.*trained me|.*and I have)\b")
 OF_ITSELF = 5
 """How often the guide is asked for itself, beside what else is written out: it is asked first."""
 PRONOUNS = (*TWO_ANIMALS * 3, *ANIMAL_AND_THING * 2, *THING_AND_ANIMAL * 2)
