@@ -72,7 +72,9 @@ def resolve_device(name: str | torch.device) -> torch.device:
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, available in there.items() if available))
+        first = next(kind for kind, available in there.items() if available)
+        rank = os.environ.get("LOCAL_RANK") if first == "cuda" else None  # torchrun's ranks have a GPU each
+        return torch.device(first if rank is None else f"{first}:{rank}")
     kind = str(name).split(":")[0]
     if not there.get(kind, False):
         have = ", ".join(kind for kind, available in there.items() if available)

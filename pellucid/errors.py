@@ -16,6 +16,10 @@ class WeightsError(PellucidError):
     """A weight file that is missing, damaged, or disagrees with its config."""
 
 
+class TrainingError(PellucidError):
+    """Data that cannot be trained on, settings that cannot train, or a run that cannot go on."""
+
+
 class SourceError(PellucidError):
     """A name that leads to no model: not bundled, no folder, no file, not on the hub."""
 

@@ -21,7 +21,7 @@ from pellucid.models.adapter_file import adaptable
 from pellucid.models.checkpoint import Checkpoint, open_checkpoint
 from pellucid.models.decoder import Decoder
 from pellucid.models.loading import load_checkpoint
-from pellucid.models.publishing import publish
+from pellucid.models.publishing import check_publishable, publish
 from pellucid.models.quantise_folder import copy_beside
 from pellucid.models.registry import FAMILIES
 from pellucid.training import Batch, Documents, NextToken, TrainConfig, train
@@ -52,7 +52,7 @@ def read_data(
     learned = examples if few else [one for i, one in enumerate(examples) if i % 20]
     size = sum(len(ids) for ids, _ in learned)
     print(f"{len(learned):,} examples of {size:,} tokens to learn from, {len(held)} to be measured on")
-    steps = args.steps or max(1, args.epochs * size // args.tokens)
+    steps = max(1, args.epochs * size // args.tokens) if args.steps is None else args.steps
     return documents(learned, args.tokens, args.seed), steps, [Batch.of([one]) for one in held]
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--steps", type=int, help="in place of --epochs")
     parser.add_argument("--tokens", type=int, default=2048, help="tokens a step")
-    parser.add_argument("--parts", type=int, default=1, help="parts a step is computed in, to save memory")
+    parser.add_argument("--parts", type=int, help="parts a step is computed in, to save memory")
     parser.add_argument("--context", type=int, default=512, help="the longest example, in tokens")
     parser.add_argument("--lr", type=float, help=f"default: {LORA_LR} with --lora, else {WHOLE_LR}")
     parser.add_argument("--dropout", type=float, default=0.0)
@@ -120,6 +120,7 @@ def main() -> None:
     )
     task = NextToken(torch_ops, dropout=args.dropout)
     if not args.lora:
+        check_publishable(body, checkpoint.family)
         train(body.requires_grad_(True), source, task, plan, args.folder, held_out=held_out)
         publish_beside(args.folder / "model", checkpoint, body)
         return

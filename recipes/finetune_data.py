@@ -34,11 +34,11 @@ def read_examples(file: Path, tokenizer: Tokenizer) -> list[Example]:
     """
     if file.suffix not in (".jsonl", ".json"):
         return [Example("", read_texts(file, least=1))]
-    text = file.read_text(encoding="utf-8-sig")
     try:
+        text = file.read_text(encoding="utf-8-sig")
         lines = json.loads(text) if file.suffix == ".json" else _lines(text)
         examples = [as_example(line, tokenizer) for line in lines]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise SourceError(f"{file}: cannot be used: {error}") from error
     if not examples:
         raise SourceError(f"{file}: is empty; each line is to be {SHAPES}")
@@ -83,10 +83,15 @@ def conversation(messages: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) ->
         )
     before = tokenizer.chat_template.render(list(messages[:-1]))
     whole = tokenizer.chat_template.render(list(messages), add_generation_prompt=False)
-    if not whole.startswith(before):
-        # a template that writes the past otherwise than it asks for an answer: learn the answer as it is
-        return Example(before, str(messages[-1]["content"]), rendered=True)
-    return Example(before, whole.removeprefix(before), rendered=True)
+    if whole.startswith(before):
+        return Example(before, whole.removeprefix(before), rendered=True)
+    # a template that writes the past otherwise than it asks for an answer: learn the answer as it is, and
+    # what the template writes after it
+    answer = str(messages[-1]["content"]).strip()
+    _, found, after = whole.rpartition(answer)
+    if not found:
+        raise ValueError(f"the model's chat template does not write the answer {answer[:80]!r} as it is")
+    return Example(before, answer + after, rendered=True)
 
 
 def encode(

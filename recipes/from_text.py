@@ -65,9 +65,7 @@ def train_on_text(
     target = folder / "model"
     publish(target, model, family, fields)
     publish_text(target, tokenizer, {})
-    facts = (
-        f"{parameters:,} parameters, {at.step} steps, best loss on held-out text {at.best:.4f} nats a token."
-    )
+    facts = f"{parameters:,} parameters, {at.step} steps, loss on held-out text {at.last:.4f} nats a token."
     (target / "README.md").write_text(f"{card}\n\n{facts}\n")
     print(f"{facts}\nThe checkpoint is {target}")
     return target

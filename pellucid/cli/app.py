@@ -56,6 +56,11 @@ def main() -> None:
     except BrokenPipeError:
         # whoever read our output has gone; say nothing more, not even while Python closes the stream
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"pellucid: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
 
 
 def open_streams() -> None:

@@ -31,6 +31,7 @@ def publish(
     `config`: the published fields the model was built from. `values`: weights to write in place of the
     model's own, say their average.
     """
+    check_publishable(model, family)
     folder.mkdir(parents=True, exist_ok=True)
     parameters: Mapping[str, Tensor] = values or dict(model.named_parameters())
     tensors = {
@@ -61,15 +62,24 @@ def publish_text(
         (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
 
 
+def check_publishable(model: Body, family: Family[Any]) -> None:
+    """Raises WeightsError for a model whose weights, once changed, could not be published any more."""
+    if family.left_out:
+        raise WeightsError(
+            f"a {family.model_type} is opened without a part of it, so it could not be written whole; train "
+            "the text model of this family"
+        )
+    for name, target in targets(model, family).items():
+        if target.transform is not None and template(name) not in family.inverses:
+            raise WeightsError(f"{family.model_type}: {name} is stored transformed; train a family without")
+
+
 def published_tensor(model: Body, family: Family[Any], name: str, target: Target, value: Tensor) -> Tensor:
     """A copy of the rows of a parameter that are published under a name, as they are published."""
     rows = value[target.start : target.stop].detach().to("cpu", copy=True)
     if target.transform is None:
         return rows.contiguous()
-    if template(name) not in family.inverses:
-        raise WeightsError(f"{family.model_type}: {name} is stored transformed; train a family without")
-    inverse = family.inverses[template(name)]
-    return inverse(rows, model.config).contiguous()
+    return family.inverses[template(name)](rows, model.config).contiguous()
 
 
 def template(name: str) -> str:
@@ -85,7 +95,8 @@ def prefixed(family: Family[Any], name: str) -> str:
 
 def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """A file that is there whole or not at all."""
-    draft = path.with_name(path.name + ".new")
+    # each rank of torchrun has its own
+    draft = path.with_name(f"{path.name}.new{os.environ.get('RANK', '')}")
     save_file(tensors, draft, metadata)
     draft.chmod(0o644)
     with draft.open("rb+") as file:

@@ -1,11 +1,15 @@
-"""Training states that survive a kill at any moment."""
+"""Training states that survive a kill at any moment, and are taken up by the same run alone."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
 
 from pellucid.errors import WeightsError
 from pellucid.models.publishing import write_atomically
@@ -24,12 +28,48 @@ class Progress:
     """Steps done."""
     best: float = float("inf")
     """The best evaluation so far."""
+    last: float = float("inf")
+    """The last evaluation."""
     worse: int = 0
-    """Evaluations since then."""
+    """Evaluations since the best."""
+
+
+def identity(model: nn.Module, data: object, **settings: object) -> dict[str, str]:
+    """What must be the same for a run to go on from a state: settings, the data of a step, and what of the
+    model is not in the state since it does not change (64 numbers of each tensor)."""
+    fixed = [parameter for _, parameter in model.named_parameters() if not parameter.requires_grad]
+    frozen = [tensor.detach().flatten()[:64] for tensor in chain(fixed, model.buffers())]
+    named = {name.replace("_", " "): str(value) for name, value in settings.items()}
+    return named | {"data": digest(tensors_in(data)), "frozen weights": digest(frozen)}
+
+
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """Every tensor of a batch, whatever it is made of."""
+    if isinstance(value, Tensor):
+        yield value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from tensors_in(getattr(value, field.name))
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from tensors_in(part)
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """A short number for the bytes of tensors."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def save_state(
-    folder: Path, model: nn.Module, optimizer: Optimizer, average: Average | None, at: Progress
+    folder: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    average: Average | None,
+    at: Progress,
+    of: Mapping[str, str],
 ) -> None:
     """Everything that the next step depends on, in one file."""
     tensors, remembered = {}, optimizer.state()
@@ -40,27 +80,47 @@ def save_state(
                 tensors[f"{kind}.{name}"] = value
         if average is not None:
             tensors[f"average.{name}"] = average.values[name]
-    metadata = {"step": str(at.step), "best": repr(at.best), "worse": str(at.worse)}
-    write_atomically(folder / STATE, tensors, metadata)
+    metadata = {field.name: repr(getattr(at, field.name)) for field in fields(at)}
+    write_atomically(folder / STATE, tensors, {**metadata, "of": json.dumps(of)})
 
 
-def load_state(folder: Path, model: nn.Module, optimizer: Optimizer, average: Average | None) -> Progress:
-    """Put a saved state back; a run that has none begins at step 0.
+def load_state(
+    folder: Path, model: nn.Module, optimizer: Optimizer, average: Average | None, of: Mapping[str, str]
+) -> Progress:
+    """Put a saved state back; a run that has none begins at step 0. `of`: the run's identity.
 
-    Raises WeightsError if it belongs to another model.
+    Raises WeightsError if it belongs to another model or another run, or is damaged.
     """
     if not (folder / STATE).exists():
         return Progress()
-    with safe_open(folder / STATE, framework="pt") as file, torch.no_grad():
+    try:
+        return _load(folder / STATE, model, optimizer, average, of)
+    except SafetensorError as error:
+        raise WeightsError(
+            f"{folder / STATE} is damaged ({error}); delete it to begin anew, or put a copy in its place"
+        ) from error
+
+
+def _load(
+    path: Path, model: nn.Module, optimizer: Optimizer, average: Average | None, of: Mapping[str, str]
+) -> Progress:
+    with safe_open(path, framework="pt") as file, torch.no_grad():
         meta, saved = file.metadata(), set(file.keys())
         for name, parameter in trained(model):
             if f"model.{name}" not in saved or file.get_slice(f"model.{name}").get_shape() != list(
                 parameter.shape
             ):
                 raise WeightsError(
-                    f"{folder / STATE} is the state of another model ({name} differs); train into an empty "
+                    f"{path} is the state of another model ({name} differs); train into an empty "
                     "folder, or delete the file"
                 )
+        before = json.loads(meta.get("of", "{}"))
+        if other := [name for name in of if before.get(name) != of[name]]:
+            raise WeightsError(
+                f"{path} is the state of a run with another {' and another '.join(other)}; train into "
+                "another folder, or delete the file to begin anew"
+            )
+        for name, parameter in trained(model):
             parameter.copy_(file.get_tensor(f"model.{name}"))
             kinds = {kind for kind, _, of in (key.partition(".") for key in saved) if of == name} - OTHERS
             moments = {kind: file.get_tensor(f"{kind}.{name}").to(parameter.device) for kind in kinds}
@@ -68,4 +128,4 @@ def load_state(folder: Path, model: nn.Module, optimizer: Optimizer, average: Av
             optimizer.restore(parameter, {"step": step, **moments})
             if average is not None:
                 average.values[name].copy_(file.get_tensor(f"average.{name}"))
-    return Progress(int(meta["step"]), float(meta["best"]), int(meta["worse"]))
+    return Progress(int(meta["step"]), float(meta["best"]), float(meta["last"]), int(meta["worse"]))

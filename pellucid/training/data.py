@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pellucid.errors import TrainingError
+
 
 class Part(Protocol):
     """What the loop asks of a batch, whatever is in it."""
@@ -56,11 +58,16 @@ class Batch:
     def of(documents: Sequence[tuple[np.ndarray, np.ndarray]]) -> "Batch":
         """From `(ids, weights)` of whole documents; a document's first token is nobody's target."""
         return Batch(
-            torch.from_numpy(np.concatenate([ids[:-1] for ids, _ in documents]).astype(np.int64)),
-            torch.from_numpy(np.concatenate([ids[1:] for ids, _ in documents]).astype(np.int64)),
-            torch.from_numpy(np.concatenate([weights[1:] for _, weights in documents]).astype(np.float32)),
+            end_to_end([ids[:-1] for ids, _ in documents], np.int64),
+            end_to_end([ids[1:] for ids, _ in documents], np.int64),
+            end_to_end([weights[1:] for _, weights in documents], np.float32),
             tuple(len(ids) - 1 for ids, _ in documents),
         )
+
+
+def end_to_end(sequences: Sequence[np.ndarray], dtype: type) -> Tensor:
+    """Sequences, perhaps none, one after the other."""
+    return torch.from_numpy(np.concatenate([*sequences, np.empty(0, dtype)], dtype=dtype))
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,8 @@ class Source(Protocol[P_co]):
     """Where batches come from."""
 
     def parts(self, step: int, count: int) -> Sequence[P_co]:
-        """The step's batch in `count` parts of about equal size, for accumulation and ranks."""
+        """The step's batch in `count` parts of about equal size, for accumulation and ranks. A part of no
+        tokens is passed over."""
 
 
 def in_epoch(plan: Callable[[int], list[np.ndarray]], step: int) -> np.ndarray:
@@ -102,8 +110,7 @@ def in_epoch(plan: Callable[[int], list[np.ndarray]], step: int) -> np.ndarray:
 
 
 def in_steps(numbers: np.ndarray, tokens: np.ndarray, tokens_per_step: int) -> list[np.ndarray]:
-    """Items of so many tokens each cut into steps; what is left over goes with the last whole step, so that
-    no step has too little to be shared by ranks."""
+    """Items of so many tokens each cut into steps; what is left over goes with the last whole step."""
     step_of = np.cumsum(tokens) // tokens_per_step
     if len(step_of) and step_of[-1] > 0:
         step_of = np.minimum(step_of, step_of[-1] - 1)
@@ -116,7 +123,16 @@ class Documents:
     def __init__(
         self, ids: np.ndarray, weights: np.ndarray, starts: np.ndarray, tokens_per_step: int, seed: int = 0
     ) -> None:
-        """Document i is `ids[starts[i]:starts[i + 1]]`, with a weight for each token."""
+        """Document i is `ids[starts[i]:starts[i + 1]]`, with a weight for each token.
+
+        Raises TrainingError for none, and for one that is too short to foresee anything.
+        """
+        shortest = np.diff(starts).min() if len(starts) > 1 else 0
+        if shortest < 2:
+            raise TrainingError(
+                f"{len(starts) - 1} documents, the shortest of {shortest} tokens: there must be one, and "
+                "each must have 2 tokens, of which the second is foreseen"
+            )
         self.ids, self.weights, self.starts = ids, weights, starts
         self.tokens_per_step, self.seed = tokens_per_step, seed
         self._plan = cache(self._planned)
@@ -143,6 +159,11 @@ class Windows:
     """Windows of equal length from one long text, each step's drawn at random places."""
 
     def __init__(self, ids: np.ndarray, length: int, windows_per_step: int, seed: int = 0) -> None:
+        if len(ids) <= length:
+            raise TrainingError(
+                f"a text of {len(ids)} tokens has no window of {length} and the token after it; give more "
+                "text or a shorter context"
+            )
         self.ids, self.length, self.windows_per_step, self.seed = ids, length, windows_per_step, seed
 
     def parts(self, step: int, count: int) -> list[Batch]:

@@ -31,6 +31,12 @@ class LoRAConfig:
     targets: tuple[str, ...] = ()
     """How the published names of the adapted products end, `q_proj`; none: all products of the blocks."""
 
+    def __post_init__(self) -> None:
+        if self.rank < 1 or not 0 < self.alpha < math.inf:
+            raise ConfigError(
+                f"rank={self.rank}, alpha={self.alpha}: a rank is 1 or more, and alpha a number above 0"
+            )
+
 
 class LoRA(nn.Module):
     """`W x + alpha / R · B A x` in place of `W x`: the sum that the engine serves, here with gradients."""
@@ -41,7 +47,8 @@ class LoRA(nn.Module):
         self.base = base.requires_grad_(False)
         self.config, self.family = config, of.family
         self.products = chosen(of, config)
-        self.scale = config.alpha / config.rank
+        self.scale: Tensor
+        self.register_buffer("scale", torch.tensor(config.alpha / config.rank), persistent=False)
         generator, R = torch.Generator().manual_seed(seed), config.rank
         device = next(base.parameters()).device
         self.a = nn.ParameterList()

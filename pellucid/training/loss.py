@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pellucid.errors import TrainingError
 from pellucid.kernels import Kernels
 from pellucid.layers.context import DenseContext
 from pellucid.models.encoder_decoder import EncoderDecoder
@@ -33,11 +34,20 @@ def cross_entropy(logits_TV: Tensor, targets_T: Tensor, weights_T: Tensor, smoot
     return (losses_T * weights_T).sum()
 
 
-class NextToken:
-    """Predict each token of each sequence from those before it; an encoder, from all that it is shown."""
+class Regularised:
+    """What the tasks have in common: the kernels, and what is dropped and smoothed in training."""
 
     def __init__(self, kernels: Kernels, *, dropout: float = 0.0, label_smoothing: float = 0.0) -> None:
+        """Raises TrainingError for a share that is none."""
+        if not (0 <= dropout < 1 and 0 <= label_smoothing < 1):
+            raise TrainingError(
+                f"dropout={dropout}, label_smoothing={label_smoothing}: each is a share, from 0 to below 1"
+            )
         self.kernels, self.dropout, self.label_smoothing = kernels, dropout, label_smoothing
+
+
+class NextToken(Regularised):
+    """Predict each token of each sequence from those before it; an encoder, from all that it is shown."""
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Tensor:
         ctx = training_context(batch.lengths, self.kernels, batch.ids_T.device, self.dropout, generator)
@@ -45,11 +55,8 @@ class NextToken:
         return cross_entropy(model(batch.ids_T, ctx), batch.targets_T, batch.weights_T, smoothing)
 
 
-class TargetOfSource:
+class TargetOfSource(Regularised):
     """Predict each token of a target from its source and the target's tokens before it."""
-
-    def __init__(self, kernels: Kernels, *, dropout: float = 0.0, label_smoothing: float = 0.0) -> None:
-        self.kernels, self.dropout, self.label_smoothing = kernels, dropout, label_smoothing
 
     def loss(self, model: nn.Module, batch: PairBatch, generator: torch.Generator | None) -> Tensor:
         assert isinstance(model, EncoderDecoder)
@@ -67,11 +74,8 @@ class TargetOfSource:
         return cross_entropy(model(written.ids_T, ctx), written.targets_T, written.weights_T, smoothing)
 
 
-class OneClass:
+class OneClass(Regularised):
     """Tell the class of each text or picture."""
-
-    def __init__(self, kernels: Kernels, *, dropout: float = 0.0, label_smoothing: float = 0.0) -> None:
-        self.kernels, self.dropout, self.label_smoothing = kernels, dropout, label_smoothing
 
     def loss(self, model: nn.Module, batch: Labelled, generator: torch.Generator | None) -> Tensor:
         share, smoothing = (self.dropout, self.label_smoothing) if generator else (0.0, 0.0)

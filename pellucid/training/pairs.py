@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pellucid.training.data import Batch, in_epoch, in_steps
+from pellucid.errors import TrainingError
+from pellucid.training.data import Batch, end_to_end, in_epoch, in_steps
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class PairBatch:
     def of(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> "PairBatch":
         """From `(source ids, target ids)`, both as the model reads them."""
         return PairBatch(
-            torch.from_numpy(np.concatenate([source for source, _ in pairs]).astype(np.int64)),
+            end_to_end([source for source, _ in pairs], np.int64),
             tuple(len(source) for source, _ in pairs),
             Batch.of([(target, np.ones(len(target), np.float32)) for _, target in pairs]),
         )
@@ -67,7 +68,9 @@ class Pairs:
     def __init__(
         self, sources: Ragged, targets: Ragged, shares: np.ndarray, tokens_per_step: int, seed: int = 0
     ) -> None:
-        """Pair i is in an epoch with probability `shares[i]`."""
+        """Pair i is in an epoch with probability `shares[i]`. Raises TrainingError where none can be."""
+        if not (shares > 0).any():
+            raise TrainingError(f"{len(shares)} pairs, and none that has a share of an epoch")
         self.sources, self.targets, self.shares = sources, targets, shares
         self.tokens_per_step, self.seed = tokens_per_step, seed
         self._plan = cache(self._planned)

@@ -17,7 +17,7 @@ class Ranks:
     def __init__(self) -> None:
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if self.world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
 
     def add_up(self, tensors: Iterable[Tensor]) -> None:
         """Each tensor becomes its sum over the ranks, in one message."""
@@ -32,6 +32,11 @@ class Ranks:
     def add_up_gradients(self, model: nn.Module) -> None:
         """The gradient of the whole step's loss, on every rank."""
         self.add_up(p.grad for p in model.parameters() if p.grad is not None)
+
+    def wait(self) -> None:
+        """Until every rank is here."""
+        if self.world > 1:
+            dist.barrier()
 
     def close(self) -> None:
         """Leave the group."""

@@ -1,7 +1,9 @@
 """What a run leaves behind for people: a JSON line a step, a bar on the terminal, a plot of the loss."""
 
 import json
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +19,9 @@ class Record:
     def __init__(self, folder: Path, first_step: int, steps: int) -> None:
         self.path = folder / LOG
         kept = [line for line in read(folder) if line["step"] < first_step]
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        draft = self.path.with_suffix(".new")
+        draft.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        os.replace(draft, self.path)
         self._file = self.path.open("a", buffering=1)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -53,15 +57,21 @@ class Record:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log; a last line that a kill cut short is not one."""
-    path = folder / LOG
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
+    """The lines of a run's log; one that a kill cut short, or that is otherwise damaged, is not one."""
+    found = []
+    for line in (folder / LOG).read_text().split("\n") if (folder / LOG).exists() else []:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
-def plot(folder: Path) -> Path:
-    """The loss of every step, and of every evaluation, as a picture. Needs matplotlib (`pellucid[train]`)."""
-    from matplotlib.figure import Figure
+def plot(folder: Path) -> Path | None:
+    """The loss of every step, and of every evaluation, as a picture; without matplotlib a word and none."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        print(f"no {PLOT}: it needs matplotlib (pip install 'pellucid[train]')")
+        return None
 
     lines = read(folder)
     figure = Figure(figsize=(7, 4))

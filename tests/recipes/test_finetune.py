@@ -1,6 +1,7 @@
 """`pellucid train finetune`: only answers count, a stopped run goes on where it was, what it leaves is served."""
 
 import json
+from shutil import copytree
 
 import pytest
 
@@ -72,6 +73,24 @@ def test_without_a_template_the_answer_follows_the_prompt_as_it_is(pairs, tmp_pa
         read_examples(pairs, tokenizer)
 
 
+def test_a_template_that_opens_a_thought_teaches_the_end_of_the_answer_too(pairs, tmp_path):
+    folder = tmp_path / "thinking"
+    copytree(open_checkpoint("pellucid/guide").source.path, folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    asking = "{{ '<|assistant|>' }}"
+    assert asking in settings["chat_template"]
+    settings["chat_template"] = settings["chat_template"].replace(asking, "{{ '<|assistant|><think>' }}")
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokenizer = open_checkpoint(folder).tokenizer()
+    pairs.write_text('{"prompt": "Hi", "answer": " Red."}\n')
+    ((ids, weights),) = encode(read_examples(pairs, tokenizer), tokenizer, 64, tokenizer.eos_token_id)
+    given, learned = (
+        tokenizer.decode(ids[part].tolist(), skip_special_tokens=False)
+        for part in (weights == 0, weights > 0)
+    )
+    assert (given, learned) == ("<|begin|><|user|>Hi<|end|><|assistant|><think>", "Red.<|end|>")
+
+
 def test_an_adapter_learns_and_is_served_as_the_merged_model_is(pairs, tmp_path):
     pairs.write_text(json.dumps(PAIRS[0]) + "\n")
     run(
@@ -129,11 +148,18 @@ def test_the_whole_model_is_trained_on_texts(tmp_path):
 
 @pytest.mark.parametrize(
     "line, says",
-    [("{", "line 1 is no JSON"), ('{"prompt": "a"}', "is none of"), ("[1]", "is none of"), ("", "is empty")],
+    [
+        ("{", "line 1 is no JSON"),
+        ('{"prompt": "a"}', "is none of"),
+        ("[1]", "is none of"),
+        ('{"messages": ["hi"]}', "cannot be used"),
+        ("\xe9".encode("latin-1"), "cannot be used"),
+        ("", "is empty"),
+    ],
 )
 def test_what_cannot_be_used_is_said(tmp_path, line, says):
     file = tmp_path / "pairs.jsonl"
-    file.write_text(line)
+    file.write_bytes(line if isinstance(line, bytes) else line.encode())
     with pytest.raises(SourceError, match=says):
         run(tmp_path / "run", file, "--lora")
     with pytest.raises(SourceError, match="no such file"):

@@ -1,10 +1,13 @@
 """Batches hold whole documents, every one once an epoch, and depend on seed and step alone."""
 
 import numpy as np
+import pytest
 import torch
 from tiny_run import tiny_documents
 
+from pellucid.errors import TrainingError
 from pellucid.training.data import Batch, Documents, Windows
+from pellucid.training.pairs import Pairs, Ragged
 
 
 def test_a_documents_tokens_are_predicted_from_those_before():
@@ -59,3 +62,26 @@ def test_evaluation_predicts_every_token_once():
     batches = Windows.all(np.arange(150), length=16, windows_per_batch=4)
     assert torch.cat([batch.targets_T for batch in batches]).tolist() == list(range(1, 150))
     assert batches[-1].lengths == (16, 5)
+
+
+@pytest.mark.parametrize("starts", [[0], [0, 3, 4], [0, 0, 4]])
+def test_documents_in_which_nothing_can_be_foreseen_are_refused(starts):
+    ids = np.arange(starts[-1])
+    with pytest.raises(TrainingError, match=f"{len(starts) - 1} documents, the shortest of"):
+        Documents(ids, np.ones(len(ids), np.float32), np.array(starts), 8)
+
+
+def test_a_text_shorter_than_a_window_is_refused():
+    assert len(Windows(np.arange(9), 8, 2).parts(0, 1)[0].ids_T) == 16
+    with pytest.raises(TrainingError, match="a text of 8 tokens has no window of 8"):
+        Windows(np.arange(8), 8, 2)
+
+
+def test_pairs_that_no_epoch_has_are_refused():
+    with pytest.raises(TrainingError, match="1 pairs"):
+        Pairs(Ragged([[1, 2]]), Ragged([[3, 4]]), np.zeros(1), 8)
+
+
+def test_a_part_of_no_documents_is_empty():
+    first, second = Documents(np.arange(3), np.ones(3, np.float32), np.array([0, 3]), 8).parts(0, 2)
+    assert (first.tokens, second.tokens, second.lengths) == (2, 0, ())

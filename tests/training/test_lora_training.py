@@ -13,7 +13,7 @@ from parity.test_lora import open_llm
 from transformers import AutoModelForCausalLM
 
 from pellucid import LoRARequest, SamplingParams
-from pellucid.errors import ConfigError
+from pellucid.errors import ConfigError, TrainingError, WeightsError
 from pellucid.kernels import torch_ops
 from pellucid.layers.context import DenseContext
 from pellucid.models.adapter_file import adaptable
@@ -112,3 +112,29 @@ def test_experts_are_left_alone(tmp_path):
     assert {name.rpartition(".")[2] for name in lora.products} == {"q_proj", "k_proj", "v_proj", "o_proj"}
     with pytest.raises(ConfigError, match="up_proj"):
         opened(tmp_path, "up_proj")
+
+
+@pytest.mark.parametrize("wrong", [{"rank": 0}, {"alpha": 0.0}, {"alpha": float("nan")}])
+def test_a_rank_or_alpha_that_adapts_nothing_is_refused(wrong):
+    with pytest.raises(ConfigError, match="a rank is 1 or more"):
+        LoRAConfig(**wrong)
+
+
+def test_another_alpha_or_another_base_does_not_go_on_from_the_state(trained):
+    folder, checkpoint, lora = trained
+    plan, task = TrainConfig(steps=6, lr=0.1, weight_decay=0.0), NextToken(torch_ops)
+    of = adaptable(checkpoint.empty_body(), checkpoint.family)
+    targets = tuple(name.rpartition(".")[2] for name in lora.products)
+    stronger = LoRA(lora.base, of, LoRAConfig(rank=3, alpha=9, targets=targets))
+    with pytest.raises(WeightsError, match="another frozen weights"):
+        train(stronger, Repeated(), task, plan, folder / "run")
+    with torch.no_grad():
+        lora.base.embed_tokens.weight[0] += 1
+    with pytest.raises(WeightsError, match="another frozen weights"):
+        train(lora, Repeated(), task, plan, folder / "run")
+
+
+@pytest.mark.parametrize("wrong", [{"dropout": 1.0}, {"dropout": -0.1}, {"label_smoothing": 1.5}])
+def test_a_share_that_is_none_is_refused(wrong):
+    with pytest.raises(TrainingError, match="each is a share"):
+        NextToken(torch_ops, **wrong)

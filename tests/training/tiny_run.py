@@ -22,8 +22,8 @@ FIELDS = {
 }
 
 
-def tiny_model(seed=0):
-    family, config = read_config(FIELDS)
+def tiny_model(seed=0, **fields):
+    family, config = read_config(FIELDS | fields)
     model = family.build(config)
     initialise(model, seed=seed)
     return model
@@ -38,9 +38,9 @@ def tiny_documents(count=200, seed=0, tokens_per_step=64):
     return Documents(ids, weights, np.concatenate([[0], lengths.cumsum()]), tokens_per_step, seed)
 
 
-def run(folder, parts=1, steps=40, **changes):
+def run(folder, parts=1, steps=40, fields=None, documents=None, **changes):
     torch.set_num_threads(1)
-    model = tiny_model()
+    model = tiny_model(**fields or {})
     settings = {
         "lr": 1e-2,
         "average": 0.9,
@@ -53,7 +53,8 @@ def run(folder, parts=1, steps=40, **changes):
     dropout = settings.pop("dropout")
     held_out = tiny_documents(20, seed=1).parts(0, 1)
     task = NextToken(torch_ops, dropout=dropout, label_smoothing=0.05)
-    at = train(model, tiny_documents(), task, TrainConfig(**settings), Path(folder), held_out=held_out)
+    source = tiny_documents(**documents or {})
+    at = train(model, source, task, TrainConfig(**settings), Path(folder), held_out=held_out)
     return model, at
 
 
