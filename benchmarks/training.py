@@ -93,10 +93,11 @@ def our_loop(
     initialise(model, seed=0)
     optimizer = adamw(model, lr=1e-3, weight_decay=0.1, betas=(0.9, 0.99))
     task, plan, ranks = NextToken(torch_ops), TrainConfig(steps=STEPS, lr=1e-3, autocast=autocast), Ranks()
-    return (
-        model,
-        lambda number: train_step(model, source, task, plan, optimizer, ranks, number, 1e-3) and None,
-    )
+
+    def step(number: int) -> None:
+        train_step(model, source.parts(number, 1), task, plan, optimizer, ranks, number, 1e-3)
+
+    return model, step
 
 
 def main() -> None:

@@ -11,28 +11,26 @@ T is a plain text, say https://raw.githubusercontent.com/karpathy/char-rnn/maste
 P the pairs of the recipe `translate`, http://www.manythings.org/anki/fra-eng.zip.
 """
 
-import argparse
 from pathlib import Path
 
 from pellucid.errors import SourceError
-from recipes.compare_experiments import EXPERIMENTS, READ_TEXT
-from recipes.compare_page import keep, section, write_page
+from recipes.compare_experiments import EXPERIMENTS
+from recipes.compare_page import NEEDS, keep, section, write_page
+from recipes.recipe_arguments import recipe_parser
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--text", type=Path, help="a plain text to learn from, for parts and sizes")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where the page is written")
     parser.add_argument("--scale", type=float, default=1.0, help="how many steps, by the usual number")
     args = parser.parse_args()
-    if args.experiment in READ_TEXT and (args.text is None or not args.text.is_file()):
+    if args.experiment in NEEDS and (args.text is None or not args.text.is_file()):
         raise SourceError(
-            f"{args.experiment} learns from a file: give --text FILE, as `pellucid train compare --help` says"
+            f"{args.experiment} learns from a file: give --text FILE, as `pellucid train compare -h` says"
         )
     finding = EXPERIMENTS[args.experiment](args.text, args.scale)
     keep(args.experiment, finding, args.docs)

@@ -6,6 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
+NEEDS = {"parts": " --text FILE", "sizes": " --text FILE", "translation": " --text fra-eng.zip"}
+"""What commands need beside the experiment's name."""
 PAGE, FOLDER = "why_transformers.md", "why_transformers"
 
 
@@ -33,9 +37,7 @@ def curves(finding: Finding) -> Iterator[tuple[str, list[Any], list[float]]]:
 
 
 def plot(finding: Finding, file: Path) -> None:
-    """The measurements as a picture. Needs matplotlib (`pellucid[train]`)."""
-    from matplotlib.figure import Figure
-
+    """The measurements as a picture."""
     figure = Figure(figsize=(6, 3.6))
     x, y, scale = finding.axes
     axes = figure.add_subplot(xlabel="" if scale == "bar" else x, ylabel=y)
@@ -60,7 +62,7 @@ def section(name: str, finding: Finding) -> str:
         "",
         f"**Claim.** {finding.claim}",
         "",
-        f"**Measured** (`pellucid train compare {name}`). {finding.how}",
+        f"**Measured** (`pellucid train compare {name}{NEEDS.get(name, '')}`). {finding.how}",
         "",
         "| " + " | ".join(finding.columns) + " |",
         "|" + "---|" * len(finding.columns),

@@ -8,7 +8,6 @@ t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz, https://github.com/cvdf
 Three models of three seeds, a minute or two each on one CPU core; the first is published.
 """
 
-import argparse
 import json
 from pathlib import Path
 from statistics import mean
@@ -25,6 +24,7 @@ from pellucid.models.registry import read_config
 from pellucid.models.vision import Vision
 from pellucid.training import OneClass, TrainConfig, initialise, train
 from recipes.digits_data import SIDE, Moved, digits, mnist
+from recipes.recipe_arguments import positive, recipe_parser
 
 CARD = """---
 license: apache-2.0
@@ -100,10 +100,10 @@ def train_one(pictures: np.ndarray, labels: np.ndarray, plan: TrainConfig, folde
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = recipe_parser(__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/digits"))
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--seeds", type=int, default=3, help="how many models, of seeds 0, 1, ...")
+    parser.add_argument("--steps", type=positive, default=800)
+    parser.add_argument("--seeds", type=positive, default=3, help="how many models, of seeds 0, 1, ...")
     parser.add_argument("--mnist", type=Path, help="the folder of MNIST's two t10k files, to measure on")
     parser.add_argument("--choose", action="store_true", help="measure on a fifth of the training part")
     args = parser.parse_args()

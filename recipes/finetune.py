@@ -9,6 +9,7 @@ template where it has one, and only answers count. Run again, it goes on where i
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,14 @@ from pellucid.models.publishing import check_publishable, publish
 from pellucid.models.quantise_folder import copy_beside
 from pellucid.models.registry import FAMILIES
 from pellucid.training import Batch, Documents, NextToken, TrainConfig, train
+from pellucid.training.checkpoint import Progress
 from pellucid.training.lora import LoRA, LoRAConfig
 from recipes.finetune_data import encode, read_examples
+from recipes.recipe_arguments import positive, recipe_parser
 
 LORA_LR, WHOLE_LR = 1e-3, 5e-5
+FEW = 40
+"""Examples below which all are learned from."""
 Example = tuple[np.ndarray, np.ndarray]
 
 
@@ -47,7 +52,12 @@ def read_data(
     examples = encode(read_examples(args.data, tokenizer), tokenizer, context, tokenizer.eos_token_id)
     if not examples:
         raise SourceError(f"{args.data}: no answer lies within {context} tokens; give a larger --context")
-    few = len(examples) < 40
+    few = len(examples) < FEW
+    if few and args.patience:
+        raise SourceError(
+            f"{args.data}: has {len(examples)} examples, and of fewer than {FEW} none is left to be measured "
+            "on, so --patience would wait for ever; leave it out or give more"
+        )
     held = [] if few else examples[::20]
     learned = examples if few else [one for i, one in enumerate(examples) if i % 20]
     size = sum(len(ids) for ids, _ in learned)
@@ -74,21 +84,30 @@ def publish_beside(target: Path, checkpoint: Checkpoint, body: Decoder) -> None:
     print(f"The checkpoint is {target}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def write_card(folder: Path, args: argparse.Namespace, at: Progress, how: str) -> None:
+    """README.md: what was tuned, on what, for how long."""
+    loss = at.best if args.patience else at.last
+    measured = f"\nLoss on every twentieth example: {loss:.4f} nats a token." if math.isfinite(loss) else ""
+    (folder / "README.md").write_text(
+        f"---\nbase_model: {args.model}\n---\n# {args.model}, fine-tuned\n\nBy Pellucid's recipe `finetune` "
+        f"on {args.data.name}: {how}, {at.step} steps of {args.tokens} tokens.{measured}\nIts licence is "
+        "that of the base model, and of the data.\n"
     )
+
+
+def main() -> None:
+    parser = recipe_parser(__doc__)
     parser.add_argument("--model", required=True, help="a bundled name, a folder, a GGUF file or a hub id")
     parser.add_argument("--data", type=Path, required=True, help="a .jsonl or .json file, or texts")
     parser.add_argument("--folder", type=Path, default=Path("runs/finetune"))
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--steps", type=int, help="in place of --epochs")
-    parser.add_argument("--tokens", type=int, default=2048, help="tokens a step")
-    parser.add_argument("--parts", type=int, help="parts a step is computed in, to save memory")
-    parser.add_argument("--context", type=int, default=512, help="the longest example, in tokens")
+    parser.add_argument("--epochs", type=positive, default=3)
+    parser.add_argument("--steps", type=positive, help="in place of --epochs")
+    parser.add_argument("--tokens", type=positive, default=2048, help="tokens a step")
+    parser.add_argument("--parts", type=positive, help="parts a step is computed in, to save memory")
+    parser.add_argument("--context", type=positive, default=512, help="the longest example, in tokens")
     parser.add_argument("--lr", type=float, help=f"default: {LORA_LR} with --lora, else {WHOLE_LR}")
     parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--patience", type=int, help="evaluations without a better one before it stops")
+    parser.add_argument("--patience", type=positive, help="evaluations without a better one before it stops")
     parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16, where that is faster")
     parser.add_argument("--lora", action="store_true", help="train an adapter and leave the model as it is")
     parser.add_argument("--rank", type=int, default=8)
@@ -105,11 +124,14 @@ def main() -> None:
             f"{args.model}: a GGUF file can be given an adapter (--lora, without --merge); to change the "
             "weights themselves, give the safetensors checkpoint"
         )
+    target = args.folder / ("merged" if args.lora else "model")
+    if target.resolve() == checkpoint.source.path.resolve():
+        raise SourceError(f"{args.model}: would be overwritten by what comes of it; give another --folder")
     context = min(args.context, body.config.max_position_embeddings)
     source, steps, held_out = read_data(args, checkpoint, context)
     plan = TrainConfig(
         steps=steps,
-        lr=args.lr or (LORA_LR if args.lora else WHOLE_LR),
+        lr=(LORA_LR if args.lora else WHOLE_LR) if args.lr is None else args.lr,
         weight_decay=0.0,
         parts=args.parts,
         patience=args.patience,
@@ -121,18 +143,22 @@ def main() -> None:
     task = NextToken(torch_ops, dropout=args.dropout)
     if not args.lora:
         check_publishable(body, checkpoint.family)
-        train(body.requires_grad_(True), source, task, plan, args.folder, held_out=held_out)
-        publish_beside(args.folder / "model", checkpoint, body)
+        at = train(body.requires_grad_(True), source, task, plan, args.folder, held_out=held_out)
+        publish_beside(target, checkpoint, body)
+        write_card(target, args, at, "all weights trained")
         return
     settings = LoRAConfig(rank=args.rank, alpha=args.alpha, targets=tuple(args.targets))
     family = FAMILIES[checkpoint.family.model_type]  # adapters have its names, over a GGUF file too
     lora = LoRA(body, adaptable(checkpoint.empty_body(), family), settings, args.seed)
     print(f"{sum(p.numel() for p in lora.parameters() if p.requires_grad):,} parameters to train")
-    train(lora, source, task, plan, args.folder, held_out=held_out)
+    at = train(lora, source, task, plan, args.folder, held_out=held_out)
     lora.save(args.folder / "adapter", str(args.model))
+    how = f"LoRA of rank {args.rank}, alpha {args.alpha:g}"
+    write_card(args.folder / "adapter", args, at, how)
     print(f"The adapter is {args.folder / 'adapter'}")
     if args.merge:
-        publish_beside(args.folder / "merged", checkpoint, lora.merge())
+        publish_beside(target, checkpoint, lora.merge())
+        write_card(target, args, at, f"{how}, merged")
 
 
 if __name__ == "__main__":

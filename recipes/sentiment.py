@@ -9,7 +9,6 @@ and beside it subjectivity.zip, whose 10,000 sentences have no such labels and h
 Letters: N sentences, V words or labels, D hidden.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from pellucid.models.encoder import Encoder
 from pellucid.models.publishing import publish, publish_text
 from pellucid.models.registry import read_config
 from pellucid.training import OneClass, TrainConfig, initialise, train
+from recipes.recipe_arguments import positive, recipe_parser
 from recipes.sentiment_data import (
     CLS,
     CONTEXT,
@@ -144,13 +144,13 @@ def save(folder: Path, model: Encoder, fields: dict[str, Any], tokenizer: Tokeni
 def main() -> None:
     from sklearn.model_selection import train_test_split
 
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = recipe_parser(__doc__)
     parser.add_argument("sentences", type=Path, help="sentence_polarity.zip")
     parser.add_argument("--more", type=Path, help="subjectivity.zip: more sentences, without labels")
     parser.add_argument("--folder", type=Path, default=Path("runs/sentiment"))
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--steps", type=int, help="in place of --epochs")
-    parser.add_argument("--vocab", type=int, default=8000)
+    parser.add_argument("--epochs", type=positive, default=4)
+    parser.add_argument("--steps", type=positive, help="in place of --epochs")
+    parser.add_argument("--vocab", type=positive, default=8000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--choose", action="store_true", help="measure on a fifth of the training part")
     args = parser.parse_args()

@@ -21,11 +21,13 @@ CONTEXT = 256
 
 def sentences_of(file: Path, names: tuple[str, ...]) -> list[list[str]]:
     """The lines of each of these members of an archive. Raises SourceError if it is another archive."""
+    if not zipfile.is_zipfile(file):
+        raise SourceError(f"{file}: is no zip archive; `pellucid train sentiment -h` says where to get it")
     with zipfile.ZipFile(file) as archive:
         members = {name.rpartition("/")[2]: name for name in archive.namelist()}
         if missing := [name for name in names if name not in members]:
             raise SourceError(
-                f"{file}: holds no {missing[0]}; the docstring of this recipe says where to get it"
+                f"{file}: holds no {missing[0]}; `pellucid train sentiment -h` says where to get it"
             )
         texts = [archive.read(members[name]).decode("latin-1") for name in names]
     return [[line.strip() for line in text.split("\n") if line.strip()] for text in texts]

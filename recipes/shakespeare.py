@@ -6,7 +6,6 @@ The text: https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinysh
 4 layers, 4 heads, width 128, context 64, batch 12, 2,000 steps, no dropout: some minutes on a CPU.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from pellucid.device import half_precision, resolve_device
 from pellucid.training import TrainConfig
 from pellucid.training.optim import cosine
 from recipes.from_text import complete, small_llama, train_on_text
+from recipes.recipe_arguments import positive, read_text, recipe_parser
 
 
 def character_tokenizer(text: str) -> Tokenizer:
@@ -28,13 +28,13 @@ def character_tokenizer(text: str) -> Tokenizer:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = recipe_parser(__doc__)
     parser.add_argument("text", type=Path, help="the file to learn from")
     parser.add_argument("--folder", type=Path, default=Path("runs/shakespeare"))
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=positive, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    text = args.text.read_text(encoding="utf-8")
+    text = read_text(args.text)
     tokenizer = character_tokenizer(text)
     ids = np.array(tokenizer.encode(text).ids, np.int32)
     fields = small_llama(tokenizer.get_vocab_size(), layers=4, heads=4, width=128, context=64)

@@ -5,7 +5,6 @@
 Reads every .txt and .md file below the folder, or the one file named.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from pellucid.device import half_precision, resolve_device
 from pellucid.errors import SourceError
 from pellucid.training import TrainConfig
 from recipes.from_text import complete, small_llama, train_on_text
+from recipes.recipe_arguments import positive, read_text, recipe_parser
 
 LEAST = 20_000
 """Characters below which nothing worth having is learned."""
@@ -23,7 +23,7 @@ LEAST = 20_000
 def read_texts(place: Path, least: int = LEAST) -> str:
     """All texts below a folder, or one file's. Raises SourceError if there are fewer characters."""
     files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.suffix in (".txt", ".md"))
-    text = "\n\n".join(file.read_text(encoding="utf-8-sig", errors="replace") for file in files)
+    text = "\n\n".join(map(read_text, files))
     if len(text) < least:
         raise SourceError(
             f"{place}: {len(files)} text files with {len(text):,} characters; give a file, or a folder of "
@@ -44,15 +44,15 @@ def byte_pairs(text: str, size: int) -> Tokenizer:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = recipe_parser(__doc__)
     parser.add_argument("texts", type=Path, help="a folder of .txt or .md files, or one file")
     parser.add_argument("--folder", type=Path, default=Path("runs/text"))
     parser.add_argument("--prompt", default="The", help="what to complete at the end")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--vocab", type=int, default=2048)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--width", type=int, default=192)
-    parser.add_argument("--context", type=int, default=128)
+    parser.add_argument("--steps", type=positive, default=2000)
+    parser.add_argument("--vocab", type=positive, default=2048)
+    parser.add_argument("--layers", type=positive, default=4)
+    parser.add_argument("--width", type=positive, default=192)
+    parser.add_argument("--context", type=positive, default=128)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     text = read_texts(args.texts)

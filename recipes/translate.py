@@ -22,6 +22,7 @@ from pellucid.models.publishing import publish, publish_text
 from pellucid.models.registry import read_config
 from pellucid.training import initialise, train
 from pellucid.training.loss import TargetOfSource
+from recipes.recipe_arguments import positive, recipe_parser
 from recipes.translate_data import BOS, EOS, LONGEST, SPECIAL, prepare
 from recipes.translate_plan import add_settings, plan
 
@@ -92,13 +93,11 @@ def card(parameters: int, step: int, pairs: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     add_settings(parser)
     parser.add_argument("--folder", type=Path, default=Path("runs/translate"))
-    parser.add_argument("--encoder", type=int, default=3, help="layers")
-    parser.add_argument("--decoder", type=int, default=2, help="layers")
+    parser.add_argument("--encoder", type=positive, default=3, help="layers")
+    parser.add_argument("--decoder", type=positive, default=2, help="layers")
     args = parser.parse_args()
     tokenizer, source, held_out = prepare(args.pairs, args.folder, args.vocab, args.tokens, args.seed)
     fields = shape(tokenizer.get_vocab_size(), args.width, args.encoder, args.decoder)

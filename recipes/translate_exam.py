@@ -11,9 +11,6 @@ import json
 import time
 from pathlib import Path
 
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
-
 from pellucid import LLM, translate
 from recipes.translate_data import Pair, read_pairs, split
 
@@ -26,6 +23,9 @@ def sentences(path: Path, validation: bool = False, first: int | None = None) ->
 
 def score(written: list[str], pairs: list[Pair]) -> tuple[str, str, float]:
     """BLEU and chrF as sacrebleu prints them, and the number of the first."""
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
     references = [[pair.french for pair in pairs]]
     bleu, chrf = BLEU(), CHRF()
     found = bleu.corpus_score(written, references)

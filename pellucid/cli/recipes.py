@@ -8,6 +8,8 @@ from pathlib import Path
 from pellucid.errors import SourceError, did_you_mean
 
 ROOT = Path(__file__).resolve().parents[2]
+EXTRA = {"sklearn": "scikit-learn", "scipy": "scipy", "sacrebleu": "sacrebleu", "matplotlib": "matplotlib"}
+"""What only recipes import, and what it is called where one gets it."""
 
 
 def recipe_names() -> list[str]:
@@ -35,5 +37,12 @@ def run_recipe(name: str, arguments: Sequence[str]) -> None:
     sys.modules.pop(f"recipes.{name}", None)  # another recipe may have imported from it
     try:
         runpy.run_module(f"recipes.{name}", run_name="__main__")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA:
+            raise
+        raise SourceError(
+            f"the recipe {name!r} needs {EXTRA[package]}: pip install -e '{ROOT}[train]'"
+        ) from error
     finally:
         sys.argv, sys.path = before

@@ -35,12 +35,11 @@ class Progress:
 
 
 def identity(model: nn.Module, data: object, **settings: object) -> dict[str, str]:
-    """What must be the same for a run to go on from a state: settings, the data of a step, and what of the
-    model is not in the state since it does not change (64 numbers of each tensor)."""
-    fixed = [parameter for _, parameter in model.named_parameters() if not parameter.requires_grad]
-    frozen = [tensor.detach().flatten()[:64] for tensor in chain(fixed, model.buffers())]
-    named = {name.replace("_", " "): str(value) for name, value in settings.items()}
-    return named | {"data": digest(tensors_in(data)), "frozen weights": digest(frozen)}
+    """What must be the same for a run to go on from a state: settings, the data of a step, and the weights
+    that it began with (64 numbers of each tensor)."""
+    begun = [tensor.detach().flatten()[:64] for tensor in chain(model.parameters(), model.buffers())]
+    named = {name: str(value) for name, value in settings.items()}
+    return named | {"data": digest(tensors_in(data)), "model to begin with": digest(begun)}
 
 
 def tensors_in(value: object) -> Iterator[Tensor]:
@@ -106,14 +105,15 @@ def _load(
 ) -> Progress:
     with safe_open(path, framework="pt") as file, torch.no_grad():
         meta, saved = file.metadata(), set(file.keys())
-        for name, parameter in trained(model):
-            if f"model.{name}" not in saved or file.get_slice(f"model.{name}").get_shape() != list(
-                parameter.shape
-            ):
-                raise WeightsError(
-                    f"{path} is the state of another model ({name} differs); train into an empty "
-                    "folder, or delete the file"
-                )
+        shapes = {name: list(parameter.shape) for name, parameter in trained(model)}
+        known = {key.removeprefix("model."): key for key in saved if key.startswith("model.")}
+        if differ := sorted(shapes.keys() ^ known) or [
+            name for name in shapes if file.get_slice(known[name]).get_shape() != shapes[name]
+        ]:
+            raise WeightsError(
+                f"{path} is the state of another model ({differ[0]} differs); train into an empty "
+                "folder, or delete the file"
+            )
         before = json.loads(meta.get("of", "{}"))
         if other := [name for name in of if before.get(name) != of[name]]:
             raise WeightsError(

@@ -101,3 +101,8 @@ def test_what_learns_from_a_text_asks_for_one(tmp_path):
     with pytest.raises(SourceError, match="give --text FILE"):
         recipes.run_recipe("compare", ["sizes", "--docs", str(tmp_path)])
     assert "compare" in recipes.recipe_names()
+
+
+def test_the_speed_of_both_is_measured(tmp_path):
+    recipes.run_recipe("compare", ["speed", "--scale", "0.01", "--docs", str(tmp_path)])
+    assert "| 1,024 |" in (tmp_path / "why_transformers.md").read_text()

@@ -164,3 +164,18 @@ def test_what_cannot_be_used_is_said(tmp_path, line, says):
         run(tmp_path / "run", file, "--lora")
     with pytest.raises(SourceError, match="no such file"):
         run(tmp_path / "run", tmp_path / "missing.jsonl")
+
+
+def test_patience_without_anything_to_be_measured_on_is_refused(pairs, tmp_path):
+    with pytest.raises(SourceError, match="has 4 examples, and of fewer than 40 none is left"):
+        run(tmp_path / "run", pairs, "--lora", "--patience", "3")
+
+
+def test_what_was_tuned_has_a_card_and_is_not_its_own_base(pairs, tmp_path):
+    run(tmp_path / "run", pairs, "--lora", "--merge", "--steps", "1", "--rank", "2")
+    assert "LoRA of rank 2, alpha 16, 1 steps" in (tmp_path / "run" / "adapter" / "README.md").read_text()
+    card = (tmp_path / "run" / "merged" / "README.md").read_text()
+    assert "base_model: pellucid/guide" in card and "merged" in card
+    again = ["--model", str(tmp_path / "run" / "merged"), "--data", str(pairs), "--lora", "--merge"]
+    with pytest.raises(SourceError, match="would be overwritten"):
+        recipes.run_recipe("finetune", [*again, "--folder", str(tmp_path / "run")])

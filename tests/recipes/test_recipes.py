@@ -1,6 +1,7 @@
 """A recipe ends in a checkpoint that the engine serves."""
 
 import random
+import sys
 
 import pytest
 
@@ -48,3 +49,37 @@ def test_too_little_text_is_refused(tmp_path):
 def test_unknown_recipes_get_the_nearest_name():
     with pytest.raises(SourceError, match="did you mean 'guide'"):
         recipes.run_recipe("giude", [])
+
+
+@pytest.mark.parametrize("recipe", ["text", "shakespeare"])
+@pytest.mark.parametrize(
+    "content, says", [(b"caf\xe9 " * 9000, "no UTF-8 text"), (b"\0" * 30000, "zero bytes")]
+)
+def test_what_is_no_text_is_refused(tmp_path, recipe, content, says):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(SourceError, match=says):
+        recipes.run_recipe(recipe, [str(tmp_path / "a.txt"), "--folder", str(tmp_path / "run")])
+
+
+@pytest.mark.parametrize("option", ["--context", "--vocab", "--steps", "--width"])
+def test_a_count_is_one_or_more(tmp_path, option, capsys):
+    with pytest.raises(SystemExit):
+        recipes.run_recipe("text", [str(tmp_path), option, "0"])
+    assert "a whole number from 1 up is allowed" in capsys.readouterr().err
+
+
+def test_the_help_of_a_recipe_says_where_its_data_is(capsys):
+    for recipe, place in [
+        ("shakespeare", "tinyshakespeare/input.txt"),
+        ("sentiment", "sentence_polarity.zip"),
+    ]:
+        with pytest.raises(SystemExit):
+            recipes.run_recipe(recipe, ["-h"])
+        assert f"/{place}" in capsys.readouterr().out, recipe
+
+
+def test_a_package_that_only_recipes_need_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(SourceError, match="needs scikit-learn: pip install -e"):
+        recipes.run_recipe("digits", [])

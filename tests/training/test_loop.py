@@ -113,7 +113,7 @@ def test_where_the_loss_is_no_number_any_more_the_last_state_is_kept(tmp_path):
 def test_a_batch_in_which_nothing_counts_is_refused(tmp_path):
     documents = Documents(np.arange(8), np.zeros(8, np.float32), np.array([0, 4, 8]), 8)
     plan = TrainConfig(steps=3, lr=0.1)
-    with pytest.raises(TrainingError, match="a batch that weighs 0"):
+    with pytest.raises(TrainingError, match="the batch weighing 0"):
         train(tiny_model(), documents, NextToken(torch_ops), plan, tmp_path)
 
 
@@ -122,6 +122,19 @@ def test_another_models_state_is_refused(tmp_path):
     other = tiny_model(vocab_size=33)
     with pytest.raises(WeightsError, match="another model"):
         train(other, tiny_documents(), NextToken(torch_ops), TrainConfig(steps=9, lr=0.1), tmp_path)
+
+
+def test_the_state_of_more_layers_is_another_models(tmp_path):
+    run(tmp_path, steps=5)
+    with pytest.raises(WeightsError, match=r"another model \(blocks\.1\."):
+        run(tmp_path, steps=9, fields={"num_hidden_layers": 1})
+
+
+def test_another_model_of_the_same_shape_does_not_go_on_from_the_state(tmp_path):
+    run(tmp_path, steps=5)
+    plan = TrainConfig(steps=9, lr=0.1, average=0.9)
+    with pytest.raises(WeightsError, match="another model to begin with"):
+        train(tiny_model(seed=1), tiny_documents(), NextToken(torch_ops), plan, tmp_path)
 
 
 @pytest.mark.parametrize(
