@@ -5,9 +5,9 @@
 The files say what each answer must contain. `guide_exam.txt` was looked at while the text was made,
 `guide_exam_final.txt` is by the same author; `guide_exam_unseen.txt` was written by another author, and
 looked at while later text was made; `guide_exam_fourth.txt` by one who had read nothing of it, after that.
-The fifth to the seventh are by three who knew the names of the guide's topics and nothing else: the fifth and
-the sixth chose among models, the seventh was asked once, of the finished one. A rubric of words can be
-fooled, so the answers are printed to be read.
+The fifth to the ninth are by five who knew the names of the guide's topics and nothing else; what failed in
+three of them was read while later text was made, the eighth and the ninth were asked once, of the finished
+model. A rubric of words can be fooled, so the answers are printed to be read.
 """
 
 import random
@@ -29,6 +29,8 @@ FILES = (
     "guide_exam_fifth.txt",
     "guide_exam_sixth.txt",
     "guide_exam_seventh.txt",
+    "guide_exam_eighth.txt",
+    "guide_exam_ninth.txt",
 )
 
 
