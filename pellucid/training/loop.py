@@ -111,7 +111,7 @@ def train(
             done = at.step == config.steps or _out_of_patience(at, config)
             if record and (done or at.step % config.save_every == 0):
                 save_state(folder, model, optimizer, average, at, of)
-        ranks.wait()
+        ranks.wait(next(model.parameters()).device)
     finally:
         if record:
             record.__exit__(None, None, None)
