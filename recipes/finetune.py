@@ -26,7 +26,6 @@ from pellucid.models.publishing import check_publishable, publish
 from pellucid.models.quantise_folder import copy_beside
 from pellucid.models.registry import FAMILIES
 from pellucid.training import Batch, Documents, NextToken, TrainConfig, train
-from pellucid.training.checkpoint import Progress
 from pellucid.training.lora import LoRA, LoRAConfig
 from recipes.finetune_data import encode, read_examples
 from recipes.recipe_arguments import positive, recipe_parser
@@ -62,7 +61,7 @@ def read_data(
     learned = examples if few else [one for i, one in enumerate(examples) if i % 20]
     size = sum(len(ids) for ids, _ in learned)
     print(f"{len(learned):,} examples of {size:,} tokens to learn from, {len(held)} to be measured on")
-    steps = max(1, args.epochs * size // args.tokens) if args.steps is None else args.steps
+    steps = args.steps or max(1, args.epochs * size // args.tokens)
     return documents(learned, args.tokens, args.seed), steps, [Batch.of([one]) for one in held]
 
 
@@ -84,13 +83,12 @@ def publish_beside(target: Path, checkpoint: Checkpoint, body: Decoder) -> None:
     print(f"The checkpoint is {target}")
 
 
-def write_card(folder: Path, args: argparse.Namespace, at: Progress, how: str) -> None:
+def write_card(folder: Path, args: argparse.Namespace, steps: int, loss: float, how: str) -> None:
     """README.md: what was tuned, on what, for how long."""
-    loss = at.best if args.patience else at.last
     measured = f"\nLoss on every twentieth example: {loss:.4f} nats a token." if math.isfinite(loss) else ""
     (folder / "README.md").write_text(
         f"---\nbase_model: {args.model}\n---\n# {args.model}, fine-tuned\n\nBy Pellucid's recipe `finetune` "
-        f"on {args.data.name}: {how}, {at.step} steps of {args.tokens} tokens.{measured}\nIts licence is "
+        f"on {args.data.name}: {how}, {steps} steps of {args.tokens} tokens.{measured}\nIts licence is "
         "that of the base model, and of the data.\n"
     )
 
@@ -119,7 +117,8 @@ def main() -> None:
     if not args.data.exists():
         raise SourceError(f"{args.data}: there is no such file or folder")
     checkpoint, body = open_decoder(args.model)
-    if checkpoint.source.path.is_file() and (args.merge or not args.lora):
+    changes_weights = args.merge or not args.lora
+    if checkpoint.source.path.is_file() and changes_weights:
         raise SourceError(
             f"{args.model}: a GGUF file can be given an adapter (--lora, without --merge); to change the "
             "weights themselves, give the safetensors checkpoint"
@@ -127,6 +126,8 @@ def main() -> None:
     target = args.folder / ("merged" if args.lora else "model")
     if target.resolve() == checkpoint.source.path.resolve():
         raise SourceError(f"{args.model}: would be overwritten by what comes of it; give another --folder")
+    if changes_weights:
+        check_publishable(body, checkpoint.family)
     context = min(args.context, body.config.max_position_embeddings)
     source, steps, held_out = read_data(args, checkpoint, context)
     plan = TrainConfig(
@@ -142,10 +143,9 @@ def main() -> None:
     )
     task = NextToken(torch_ops, dropout=args.dropout)
     if not args.lora:
-        check_publishable(body, checkpoint.family)
         at = train(body.requires_grad_(True), source, task, plan, args.folder, held_out=held_out)
         publish_beside(target, checkpoint, body)
-        write_card(target, args, at, "all weights trained")
+        write_card(target, args, at.step, plan.loss_kept(at), "all weights trained")
         return
     settings = LoRAConfig(rank=args.rank, alpha=args.alpha, targets=tuple(args.targets))
     family = FAMILIES[checkpoint.family.model_type]  # adapters have its names, over a GGUF file too
@@ -154,11 +154,11 @@ def main() -> None:
     at = train(lora, source, task, plan, args.folder, held_out=held_out)
     lora.save(args.folder / "adapter", str(args.model))
     how = f"LoRA of rank {args.rank}, alpha {args.alpha:g}"
-    write_card(args.folder / "adapter", args, at, how)
+    write_card(args.folder / "adapter", args, at.step, plan.loss_kept(at), how)
     print(f"The adapter is {args.folder / 'adapter'}")
     if args.merge:
         publish_beside(target, checkpoint, lora.merge())
-        write_card(target, args, at, f"{how}, merged")
+        write_card(target, args, at.step, plan.loss_kept(at), f"{how}, merged")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def read_examples(file: Path, tokenizer: Tokenizer) -> list[Example]:
         text = file.read_text(encoding="utf-8-sig")
         lines = json.loads(text) if file.suffix == ".json" else _lines(text)
         examples = [as_example(line, tokenizer) for line in lines]
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise SourceError(f"{file}: cannot be used: {error}") from error
     if not examples:
         raise SourceError(f"{file}: is empty; each line is to be {SHAPES}")
@@ -59,7 +59,8 @@ def as_example(line: Any, tokenizer: Tokenizer) -> Example:
     if isinstance(line, Mapping):
         if isinstance(text := line.get("text"), str) and text:
             return Example("", text)
-        if isinstance(messages := line.get("messages"), list) and messages:
+        messages = line.get("messages")
+        if isinstance(messages, list) and messages and all(isinstance(turn, Mapping) for turn in messages):
             return conversation(messages, tokenizer)
         prompt = next((line[key] for key in PROMPTS if isinstance(line.get(key), str)), None)
         answer = next((line[key] for key in ANSWERS if isinstance(line.get(key), str)), None)

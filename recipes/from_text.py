@@ -65,7 +65,7 @@ def train_on_text(
     target = folder / "model"
     publish(target, model, family, fields)
     publish_text(target, tokenizer, {})
-    loss = at.best if plan.patience else at.last
+    loss = plan.loss_kept(at)
     facts = f"{parameters:,} parameters, {at.step} steps, loss on held-out text {loss:.4f} nats a token."
     (target / "README.md").write_text(f"{card}\n\n{facts}\n")
     print(f"{facts}\nThe checkpoint is {target}")

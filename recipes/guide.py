@@ -41,6 +41,7 @@ from recipes.guide_writing import (
     sentences,
     write,
 )
+from recipes.recipe_arguments import recipe_parser
 
 COMMON = 80
 """How often each word that people may ask with stands in what the vocabulary is made from."""
@@ -130,9 +131,7 @@ def save_text(folder: Path, tokenizer: Tokenizer) -> None:
 
 def arguments() -> argparse.Namespace:
     """What the command line says."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/guide"))
     parser.add_argument("--publish", type=Path, help="write the checkpoint here; default: FOLDER/model")
     parser.add_argument("--from", dest="start", help="begin with the weights of this model, not random ones")
@@ -184,9 +183,8 @@ def main() -> None:
     initialise(model, seed=args.seed)
     if args.start:
         weights = load_model(args.start, dtype="float32", device="cpu").state_dict()
-        carry_over(
-            model, weights, tokenizer, Tokenizer.from_file(str(hub.find(args.start).path / "tokenizer.json"))
-        )
+        theirs = Tokenizer.from_file(str(hub.find(args.start).path / "tokenizer.json"))
+        carry_over(model, weights, tokenizer, theirs)
     model.to(resolve_device("auto"))
     print(
         f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(source.text.ids):,} tokens of text"

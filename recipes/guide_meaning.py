@@ -14,7 +14,6 @@ it, too. What reads the meaning off serves training alone.
 Letters: N sentences, T tokens, D hidden, E the encoder's vector.
 """
 
-import argparse
 import json
 import random
 from collections.abc import Sequence
@@ -39,6 +38,7 @@ from recipes.guide_corpus import BOS, END, Writer
 from recipes.guide_pronouns import Lesson, Lessons
 from recipes.guide_wording import Wording
 from recipes.guide_writing import encode, everyday_sentences, writer
+from recipes.recipe_arguments import recipe_parser
 
 LAYERS = 4
 """How many layers have read a question before its meaning is asked for; the others find the answer."""
@@ -219,9 +219,7 @@ def read_meanings(folder: Path, tokenizer: Tokenizer, tokens: int, seed: int) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     parser.add_argument("encoder", help="a sentence encoder: a folder, or a name on the hub")
     parser.add_argument("folder", type=Path, help="where to write sentences.json and vectors.npy")
     parser.add_argument(

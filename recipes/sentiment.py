@@ -176,7 +176,7 @@ def main() -> None:
     vectors_VD = neighbours(ids, tokenizer.get_vocab_size(), FIELDS["hidden_size"])
     fields, model = build(tokenizer.get_vocab_size(), vectors_VD, args.seed)
     source = Sentences(ids, targets, 64, 0.2, args.seed)
-    steps = args.epochs * source.steps_per_epoch if args.steps is None else args.steps
+    steps = args.steps or args.epochs * source.steps_per_epoch
     size = sum(p.numel() for p in model.parameters())
     print(f"{size:,} parameters, {len(ids):,} sentences, {steps:,} steps")
     plan = TrainConfig(steps=steps, lr=2e-3, average=0.998, seed=args.seed)

@@ -6,12 +6,12 @@ The test share: sentences whose sha1, lower-cased, is 0 modulo 50; no translatio
 one reference of each is its first translation in the file. Scored by sacrebleu: 13a, with capitals.
 """
 
-import argparse
 import json
 import time
 from pathlib import Path
 
 from pellucid import LLM, translate
+from recipes.recipe_arguments import recipe_parser
 from recipes.translate_data import Pair, read_pairs, split
 
 
@@ -37,9 +37,7 @@ def score(written: list[str], pairs: list[Pair]) -> tuple[str, str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     parser.add_argument("model", help="what LLM opens: pellucid/en-fr, a folder ...")
     parser.add_argument("pairs", type=Path, help="fra-eng.zip, or the fra.txt in it")
     parser.add_argument("--validation", action="store_true", help="the validation share instead")

@@ -24,6 +24,7 @@ from pellucid.device import resolve_device
 from pellucid.training import train
 from pellucid.training.loss import cross_entropy
 from pellucid.training.pairs import PairBatch
+from recipes.recipe_arguments import recipe_parser
 from recipes.translate_data import BOS, EOS, LONGEST, SPECIAL, Pair, prepare
 from recipes.translate_exam import score, sentences
 from recipes.translate_plan import add_settings, plan
@@ -139,9 +140,7 @@ def translate(model: AttentionLstm, tokenizer: Tokenizer, pairs: list[Pair]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     add_settings(parser)
     parser.set_defaults(width=WIDTH, dropout=DROPOUT)
     parser.add_argument("--folder", type=Path, default=Path("runs/translate_lstm"))

@@ -122,7 +122,8 @@ def _load(
             )
         for name, parameter in trained(model):
             parameter.copy_(file.get_tensor(f"model.{name}"))
-            kinds = {kind for kind, _, of in (key.partition(".") for key in saved) if of == name} - OTHERS
+            parts = (key.partition(".") for key in saved)
+            kinds = {kind for kind, _, whose in parts if whose == name} - OTHERS
             moments = {kind: file.get_tensor(f"{kind}.{name}").to(parameter.device) for kind in kinds}
             step = torch.tensor(float(meta["step"]), device=parameter.device)
             optimizer.restore(parameter, {"step": step, **moments})

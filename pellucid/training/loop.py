@@ -58,6 +58,10 @@ class TrainConfig:
                 "the average one from 0 to below 1"
             )
 
+    def loss_kept(self, at: Progress) -> float:
+        """What was measured of the weights that stay."""
+        return at.best if self.patience else at.last
+
 
 def train(
     model: nn.Module,
